@@ -1,0 +1,225 @@
+"""What an engine tells the world: a closed set of event types, their writer and reader.
+
+One JSON object a line in `events.jsonl`: `{"seq": 1, "at": 1790000000.123, "type": ..., "data": {...}}`.
+`seq` counts up from 1 within one attempt, without gaps; a line without its newline was torn by a
+crash and does not count. The set is closed so that a new run kind never touches ingest.
+
+| type       | data (TypedDict below) | stored as |
+|------------|------------------------|-----------|
+| log        | LogData                | event row |
+| progress   | ProgressData           | event row, run's progress |
+| metric     | MetricData             | one metric point a name |
+| view       | ViewData               | live row, replaced, gone when the episode's payload is stored |
+| episode    | EpisodeData            | episode row, its turns and unlocks |
+| artifact   | ArtifactData           | file in storage, artifact row |
+| dataset    | DatasetData            | dataset version |
+| checkpoint | CheckpointData         | checkpoint row with its files |
+| result     | ResultData             | the shard's result or error; the last event |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+
+EventType = Literal[
+    "log", "progress", "metric", "view", "episode", "artifact", "dataset", "checkpoint", "result"
+]
+EVENT_TYPES: frozenset[str] = frozenset(
+    ("log", "progress", "metric", "view", "episode", "artifact", "dataset", "checkpoint", "result")
+)
+
+
+class LogData(TypedDict):
+    level: Literal["debug", "info", "warning", "error"]
+    message: str
+
+
+class ProgressData(TypedDict):
+    """`done` of `total` in `unit` ("episodes", "steps"), of this shard, over all its attempts."""
+
+    done: int
+    total: int
+    unit: str
+
+
+class MetricData(TypedDict):
+    """All values measured at one step; step counts from 1. `tokens` so far, where it is known."""
+
+    step: int
+    values: dict[str, float]
+    tokens: NotRequired[int]
+
+
+class FileData(TypedDict):
+    """A file below the attempt's directory: `path` relative to it, sha256 in hex, size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class ViewData(TypedDict):
+    """New views of one running episode. `key` is engine.traces.record.EpisodeKey as a list.
+
+    `first_step` is the index of the first view; each view is base64 of the task's packed view.
+    `call` is the last tool call as text, for the feed.
+    """
+
+    key: list[Any]
+    seed: int
+    model: str
+    first_step: int
+    views: list[str]
+    rewards: list[float]
+    unlocks: list[list[Any]]
+    n_turns: int
+    call: str
+
+
+class EpisodeData(TypedDict):
+    """A finished episode: `summary` is EpisodeSummary.to_json() and `payload` its trace file."""
+
+    summary: dict[str, Any]
+    payload: FileData
+
+
+class ArtifactData(FileData):
+    """A file that belongs to the run; `role` says what it is ("log", "report", "export")."""
+
+    role: str
+
+
+class DatasetData(TypedDict):
+    """A dataset written by a job: JSONL of chat records."""
+
+    name: str
+    file: FileData
+    n_records: int
+    statistics: dict[str, Any]
+
+
+class CheckpointData(TypedDict):
+    """A complete checkpoint: a Hugging Face folder, staged and renamed before this event.
+
+    `path` is the folder relative to the attempt's directory; `files` are relative to that folder.
+    `final` marks the one that the run is about; others serve resume. `method`: full | lora | qlora.
+    """
+
+    path: str
+    files: list[FileData]
+    step: int
+    final: bool
+    kind: str
+    method: str
+    metrics: dict[str, float]
+
+
+class ErrorData(TypedDict):
+    code: str
+    message: str
+    hint: str
+    retryable: bool
+
+
+class ResultData(TypedDict):
+    """How the attempt ended. `values` are the shard's figures; `error` is None when it succeeded."""
+
+    ok: bool
+    values: dict[str, Any]
+    error: ErrorData | None
+
+
+class Event(NamedTuple):
+    seq: int
+    at: float  # seconds since the epoch, UTC
+    type: str
+    data: dict[str, Any]
+
+
+class EventWriter:
+    """Appends events to `events.jsonl`. Safe from several threads; every line is flushed whole.
+
+    Opening an existing file goes on behind its last complete line (a torn tail is cut off).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "events.jsonl"
+        self._lock = threading.Lock()
+        self._seq = _repair(self.path)
+        self._file = self.path.open("ab", buffering=0)
+
+    @property
+    def seq(self) -> int:
+        """The number of the last event written; 0 when there is none."""
+        return self._seq
+
+    def write(self, type_: EventType, data: Mapping[str, Any]) -> int:
+        """Append one event and return its seq. Raises ValueError for a type not in the set."""
+        if type_ not in EVENT_TYPES:
+            raise ValueError(f"unknown event type {type_!r}; known: {sorted(EVENT_TYPES)}")
+        with self._lock:
+            self._seq += 1
+            record = {"seq": self._seq, "at": round(time.time(), 3), "type": type_, "data": data}
+            line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            self._file.write(line.encode() + b"\n")
+            return self._seq
+
+    def log(self, message: str, level: str = "info") -> None:
+        """Write one log event."""
+        self.write("log", {"level": level, "message": message})
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Say how far the shard is, over all its attempts."""
+        self.write("progress", {"done": done, "total": total, "unit": unit})
+
+    def metric(self, step: int, values: Mapping[str, float], tokens: int | None = None) -> None:
+        """Record values measured at `step` (from 1). NaN and infinity are written as log lines."""
+        finite = {k: float(v) for k, v in values.items() if abs(float(v)) != float("inf") and v == v}
+        for name in values.keys() - finite.keys():
+            self.log(f"metric {name} at step {step} is not finite: {values[name]}", "warning")
+        data: dict[str, Any] = {"step": step, "values": finite}
+        if tokens is not None:
+            data["tokens"] = tokens
+        self.write("metric", data)
+
+    def sync(self) -> None:
+        """Force what was written to disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self.sync()
+        self._file.close()
+
+
+def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
+    """Yield complete events from byte `offset` on, each with the offset behind it.
+
+    Stops at a line without newline: it may still be growing. O(1) memory.
+    Raises ValueError for a complete line that is no event.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            record = json.loads(line)
+            yield Event(record["seq"], record["at"], record["type"], record["data"]), offset
+
+
+def _repair(path: Path) -> int:
+    """Cut a torn tail and return the last seq."""
+    last, end = 0, 0
+    for event, offset in read_events(path):
+        last, end = event.seq, offset
+    if path.exists() and path.stat().st_size != end:
+        os.truncate(path, end)
+    return last

@@ -1,0 +1,96 @@
+"""What a task app is: the protocol that every game or benchmark implements.
+
+Lives here: the protocol. Games live in `engine/tasks/NAME/`, the registry in `engine/tasks/__init__`.
+A task makes games; a game is one episode's world. The player (`engine/rollout`) drives it:
+`messages -> model -> tool call -> read_call -> step, step, ... -> messages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+Action = int | str
+Message = dict[str, Any]  # an OpenAI chat message
+
+
+class StepResult(NamedTuple):
+    """What one action did."""
+
+    reward: float  # the environment's own reward for the step
+    done: bool  # over by the rules (death, answered)
+    unlocked: tuple[str, ...]  # achievements new in this step
+
+
+class PastCall(NamedTuple):
+    """An earlier tool call of the episode, as the prompt shows it."""
+
+    actions: tuple[str, ...]  # the names that were played; empty when the call failed
+    error: str  # why it failed, told to the model; "" when it did not
+
+
+class Game(Protocol):
+    """One running episode. Deterministic: seed, options and actions decide everything."""
+
+    seed: int
+    n_steps: int
+    unlocked: dict[str, int]  # achievement -> step index (from 1) at which it was unlocked
+
+    def text(self) -> str:
+        """The observation in the task's own words, in the format chosen by the options."""
+        ...
+
+    def step(self, action: Action) -> StepResult:
+        """Play one action. Raises TaskError when the game is over or the action unknown."""
+        ...
+
+    def view(self) -> bytes:
+        """The compact picture of the current state, about 100 bytes; layout in the task's docs."""
+        ...
+
+    def state_hash(self) -> str:
+        """16 hex digits over the whole state, the same in every process."""
+        ...
+
+    def ending(self) -> str:
+        """Why the game is over by its rules ("died: zombie", "answered"), "" while it runs."""
+        ...
+
+    def details(self) -> dict[str, Any]:
+        """JSON-ready facts of the current state (inventory, position, health, ...)."""
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state; `Task.restore` continues from it exactly."""
+        ...
+
+
+class Task(Protocol):
+    """A task app. `name` is canonical, `aliases` are accepted, `world_version` names the rules."""
+
+    name: str
+    aliases: tuple[str, ...]
+    world_version: str
+    achievements: tuple[str, ...]
+    actions: tuple[str, ...]
+    tools: list[dict[str, Any]]  # OpenAI tool definitions
+    tool_choice: dict[str, Any]
+
+    def new_game(self, seed: int, options: Mapping[str, Any]) -> Game:
+        """A fresh world. options: difficulty, observation (format), and the task's own keys.
+
+        Raises ConfigError for an option that it does not know.
+        """
+        ...
+
+    def restore(self, snapshot: bytes) -> Game:
+        """Continue from `Game.snapshot()` of the same world version. Raises TaskError."""
+        ...
+
+    def messages(self, game: Game, past: Sequence[PastCall]) -> list[Message]:
+        """The prompt of the next turn: one system and one user message."""
+        ...
+
+    def read_call(self, name: str, arguments: Mapping[str, Any]) -> list[Action]:
+        """The actions of one tool call. Raises ReplyError (see its codes) with words for the model."""
+        ...
