@@ -1,0 +1,71 @@
+"""Pipelines: runs and datasets that wait for each other."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from apps.accounts.models import Project
+from apps.datasets.models import Dataset
+from apps.runs.models import Config, Run
+
+
+class PipelineState(models.TextChoices):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Pipeline(models.Model):
+    """One launched `[stages]` config."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="pipelines")
+    name = models.CharField(max_length=200)
+    config = models.ForeignKey(Config, on_delete=models.PROTECT, related_name="pipelines")
+    state = models.CharField(
+        max_length=12, choices=PipelineState.choices, default=PipelineState.RUNNING
+    )
+    error = models.JSONField(null=True, blank=True)
+    result = models.JSONField(default=dict)  # the table: rows with mean, ci, paired difference
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "-id"], name="pipeline_newest"),
+            models.Index(fields=["state"], name="pipeline_by_state"),
+        ]
+
+
+class StageState(models.TextChoices):
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Stage(models.Model):
+    """One stage: a run, or a dataset made from earlier stages' episodes."""
+
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="stages")
+    name = models.CharField(max_length=60)
+    index = models.PositiveIntegerField()
+    kind = models.CharField(max_length=20)  # a run kind, or "dataset"
+    data = models.JSONField()  # its config before names are resolved
+    needs = models.JSONField(default=list)  # names of stages that must have succeeded
+    state = models.CharField(max_length=12, choices=StageState.choices, default=StageState.WAITING)
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="stages")
+    dataset = models.ForeignKey(Dataset, null=True, on_delete=models.SET_NULL)
+    error = models.JSONField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["pipeline", "name"], name="stage_once_per_pipeline")
+        ]
