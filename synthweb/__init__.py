@@ -1,0 +1,1 @@
+"""The Django project: settings, urls, the ASGI router, Celery, the supervisor, the bootstrap."""

@@ -1,0 +1,1 @@
+"""The tests mirror the code; faults/ and security/ hold one test a promise."""
