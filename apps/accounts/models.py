@@ -42,7 +42,7 @@ class Membership(models.Model):
 
 
 class ApiKey(models.Model):
-    """A machine's way in. Only a SHA-256 of the key is stored; `prefix` lets people recognise it."""
+    """A machine's way in. Only a SHA-256 of it is stored; people know it by its `prefix`."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="api_keys")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
