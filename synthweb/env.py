@@ -1,4 +1,4 @@
-"""Reading the environment: helpers that refuse an odd value, naming the variable and what is allowed.
+"""Reading the environment: helpers refuse an odd value, naming the variable and what is allowed.
 
 Only `synthweb/settings.py` (and the bootstrap, before Django exists) reads the environment.
 """

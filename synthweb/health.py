@@ -1,4 +1,4 @@
-"""For operators and load balancers: `/healthz`, `/readyz` and `/metrics`. No secrets in any of them.
+"""For operators and load balancers: `/healthz`, `/readyz`, `/metrics`. No secrets in any of them.
 
 `doctor` (synthweb/doctor.py) explains what these only state.
 """

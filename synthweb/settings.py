@@ -1,4 +1,4 @@
-"""Every setting, from the environment, safe by default. `docs/settings.md` lists them for operators.
+"""Every setting, from the environment, safe by default. `docs/settings.md` lists what may be set.
 
 The values that people may set are read with the helpers of `synthweb/env.py`, nowhere else.
 """
@@ -28,6 +28,10 @@ PUBLIC_URL = env.text("SYNTHWEB_URL").rstrip("/") or f"http://127.0.0.1:{PORT}"
 TASK_APP_PORT = env.integer("TASK_APP_PORT", PORT + 1 if PORT < 65535 else 1, low=1, high=65535)
 ALLOWED_HOSTS = env.items("SYNTHWEB_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = env.items("SYNTHWEB_TRUSTED_ORIGINS")
+# Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+TRUSTED_PROXIES = env.items("SYNTHWEB_TRUSTED_PROXIES")
+# How processes of this machine reach the web (the engine asks for a checkpoint's answers here).
+INTERNAL_URL = env.text("SYNTHWEB_INTERNAL_URL").rstrip("/") or f"http://127.0.0.1:{PORT}"
 
 # Outgoing: loopback and private host:port pairs that providers and task apps may name.
 ALLOW_HOSTS = env.items("SYNTHWEB_ALLOW_HOSTS")

@@ -1,7 +1,7 @@
 """Static files: `{% static %}` addresses carry a hash of the content, and an ASGI app serves them.
 
-`/static/app.js?v=<hash>` may be kept for a year; without the hash (a module imported by another)
-the browser asks again and mostly gets 304. No collectstatic, no copy, the same with DEBUG on or off.
+`/static/app.js?v=<hash>` may be kept for a year; without it (a module imported by another)
+the browser asks again and mostly gets 304. No collectstatic, the same with DEBUG on or off.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ async def static_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _answer(send, 304, out[:3], b"")
         return
     body = b"" if scope["method"] == "HEAD" else found.body
-    await _answer(send, 200, out + [(b"content-length", str(len(found.body)).encode())], body)
+    await _answer(send, 200, [*out, (b"content-length", str(len(found.body)).encode())], body)
 
 
 async def _answer(send: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

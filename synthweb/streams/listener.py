@@ -1,0 +1,64 @@
+"""Waiting for doorbells: one Redis subscription, which comes back by itself after an outage."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import redis
+
+from synthweb import bell
+
+EVERYTHING = "pages:all"  # what pages are told while the broker is away
+SILENT_REFRESH_S = 3.0
+RETRY_S = 0.5
+
+
+class Listener:
+    """Collects the names that were rung. `wait` is called by one thread."""
+
+    def __init__(self) -> None:
+        self._rung: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._connected = threading.Event()
+        self._refreshed = 0.0
+
+    def interrupt(self) -> None:
+        """Make the current or the next `wait` return at once."""
+        self._rung.put("")
+
+    def wait(self, timeout_s: float) -> set[str]:
+        """The names rung since the last call; empty after `timeout_s` without any.
+
+        While the broker is away pages are told every few seconds that anything may have changed.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._listen, name="bell", daemon=True)
+            self._thread.start()
+        names: set[str] = set()
+        try:
+            names.add(self._rung.get(timeout=timeout_s))
+            while True:
+                names.add(self._rung.get_nowait())
+        except queue.Empty:
+            pass
+        if not self._connected.is_set() and time.monotonic() - self._refreshed > SILENT_REFRESH_S:
+            self._refreshed = time.monotonic()
+            names.add(EVERYTHING)
+        return names - {""}
+
+    def _listen(self) -> None:
+        """Subscribe for ever: a lost connection is tried again, then everything is read once."""
+        while True:
+            try:
+                with bell.connect(timeout_s=None) as client, client.pubsub() as subscription:
+                    subscription.subscribe(bell.CHANNEL)
+                    self._connected.set()
+                    self._rung.put(EVERYTHING)
+                    for message in subscription.listen():
+                        if message["type"] == "message":
+                            self._rung.put(message["data"].decode())
+            except (redis.RedisError, OSError):
+                self._connected.clear()
+                time.sleep(RETRY_S)

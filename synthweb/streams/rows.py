@@ -1,0 +1,121 @@
+"""Reading what is new: rows of events and live games, as the messages that streams carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+from apps.runs.models import Event, LiveView, Run
+
+PAGE = 500  # rows read at once
+MAX_VIEWS = 40  # views of one game in one message: a late reader needs the newest, not all
+
+
+class Item(NamedTuple):
+    """One message, encoded once for all clients. `number` is an event's seq or a view's version."""
+
+    topic: Literal["run", "live", "pages"]
+    body: str  # JSON
+    project_id: int = 0
+    run_id: int = 0
+    key: int = 0  # row id of a live game
+    number: int = 0
+
+
+class Live(NamedTuple):
+    """What has been told of one running game."""
+
+    run_id: int
+    project_id: int
+    version: int
+    n_views: int
+    n_unlocks: int
+
+
+def newest_seqs(run_ids: Iterable[int]) -> dict[int, int]:
+    """The last seq given out in each run."""
+    return dict(Run.objects.filter(pk__in=list(run_ids)).values_list("pk", "event_seq"))
+
+
+def events_after(run_id: int, seq: int, limit: int = PAGE) -> list[Item]:
+    """Events of a run behind `seq`, oldest first."""
+    rows = Event.objects.filter(run_id=run_id, seq__gt=seq).order_by("seq")
+    return [
+        Item("run", _event_json(row), run_id=run_id, number=row["seq"])
+        for row in rows.values("seq", "type", "data", "at")[:limit]
+    ]
+
+
+def _event_json(row: dict[str, Any]) -> str:
+    return _json({**row, "at": row["at"].isoformat()})
+
+
+def live_versions(project_ids: Iterable[int], run_ids: Iterable[int]) -> dict[int, int]:
+    """Row id → version of the running games of these projects and runs."""
+    rows = LiveView.objects.filter(run__project_id__in=list(project_ids)) | LiveView.objects.filter(
+        run_id__in=list(run_ids)
+    )
+    return dict(rows.values_list("pk", "version"))
+
+
+def live_changes(ids: Iterable[int], told: dict[int, Live]) -> Iterator[tuple[int, Live, Item]]:
+    """What to tell of these games beyond what was told; yields row id, new knowledge, message."""
+    rows = LiveView.objects.filter(pk__in=list(ids)).values(
+        "pk", "run_id", "run__project_id", "key", "seed", "model", "version", "data"
+    )
+    for row in rows:
+        before = told.get(row["pk"])
+        message, knowledge = _live_message(row, before)
+        yield (
+            row["pk"],
+            knowledge,
+            Item(
+                "live",
+                _json(message),
+                project_id=row["run__project_id"],
+                run_id=row["run_id"],
+                key=row["pk"],
+                number=row["version"],
+            ),
+        )
+
+
+def _live_message(row: dict[str, Any], before: Live | None) -> tuple[dict[str, Any], Live]:
+    """Only the views, rewards and unlocks that came since `before`, at most MAX_VIEWS."""
+    data = row["data"]
+    views, unlocks = data.get("views", []), data.get("unlocks", [])
+    first = max(before.n_views if before else 0, len(views) - (MAX_VIEWS if before else 1), 0)
+    message = {
+        "id": row["pk"],
+        "run_id": row["run_id"],
+        "key": row["key"],
+        "seed": row["seed"],
+        "model": row["model"],
+        "version": row["version"],
+        "first_step": data.get("first_step", 0) + first,
+        "views": views[first:],
+        "rewards": data.get("rewards", [])[first:],
+        "unlocks": unlocks[before.n_unlocks if before else 0 :],
+        "n_turns": data.get("n_turns", 0),
+        "call": data.get("call", ""),
+    }
+    knowledge = Live(
+        row["run_id"], row["run__project_id"], row["version"], len(views), len(unlocks)
+    )
+    return message, knowledge
+
+
+def gone(row_id: int, game: Live) -> Item:
+    """The message that a game is over: its trace is stored."""
+    body = _json({"id": row_id, "run_id": game.run_id, "gone": True})
+    return Item("live", body, game.project_id, game.run_id, row_id, game.version + 1)
+
+
+def changed(words: Iterable[str]) -> Item:
+    """The message that names what changed, for pages that refresh fragments."""
+    return Item("pages", _json({"changed": sorted(words)}))
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
