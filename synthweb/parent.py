@@ -1,7 +1,10 @@
-"""Ending with the parent: what a child of the supervisor calls first thing in its main.
+"""Ending with the parent: every child of the supervisor is started through this file.
 
-Linux sends SIGTERM when the thread that forked us ends; elsewhere a thread looks at the parent
-every second. Grandchildren (the engine) arm themselves too, else they would stay.
+`python parent.py PARENT_PID COMMAND…` arms the process and becomes the command. On Linux the kernel
+sends SIGTERM when the thread that forked us ends, which holds across exec; elsewhere this process
+stays, watches the parent and ends the command's group. Grandchildren (the engine) arm themselves.
+
+Plain standard library: it runs before every child, with `python -S -E`.
 """
 
 from __future__ import annotations
@@ -9,32 +12,39 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import sys
-import threading
 import time
 
-PARENT_VARIABLE = "SYNTHWEB_PARENT_PID"
 PR_SET_PDEATHSIG = 1
+WATCH_S = 0.5
+GRACE_S = 5.0
 
 
-def die_with_parent(signum: int = signal.SIGTERM) -> None:
-    """Arm this process to get `signum` when its parent dies; does nothing without a supervisor.
-
-    The pid in the environment closes the race of a parent that died before we armed; it is taken
-    out of the environment, so that a grandchild does not compare itself with our parent.
-    """
-    parent = int(os.environ.pop(PARENT_VARIABLE, "0"))
-    if not parent:
-        return
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
-    else:
-        threading.Thread(target=_watch, args=(parent, signum), daemon=True).start()
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signum)
+def main(parent: int, command: list[str]) -> int:
+    """Become `command`, to be sent SIGTERM when `parent` dies."""
+    if sys.platform != "linux":
+        return _stay_and_watch(parent, command)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we armed
+        return 1
+    os.execvp(command[0], command)  # noqa: S606
 
 
-def _watch(parent: int, signum: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signum)
+def _stay_and_watch(parent: int, command: list[str]) -> int:
+    """Run the command as a child and pass on its end; end it when the parent is gone."""
+    child = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    while child.poll() is None:
+        if os.getppid() != parent:
+            child.terminate()
+            try:
+                child.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+        time.sleep(WATCH_S)
+    return child.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))

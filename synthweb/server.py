@@ -17,8 +17,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "synthweb.settings")
 import uvicorn
 from django.conf import settings
 
-from synthweb.parent import die_with_parent
-
 DRAIN_S = 10
 
 
@@ -34,7 +32,6 @@ class Server(uvicorn.Server):
 
 def main() -> int:
     """Serve until told to stop; the exit code is 1 when the address is taken."""
-    die_with_parent()
     config = uvicorn.Config(
         "synthweb.asgi:application",
         host=settings.HOST,

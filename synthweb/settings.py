@@ -146,6 +146,8 @@ SLOTS = {
     "train": env.integer("SYNTHWEB_SLOTS_TRAIN", 1, low=0, high=64),
     "serve": env.integer("SYNTHWEB_SLOTS_SERVE", 1, low=0, high=64),
 }
+# Whether `make up` installs the training packages in the background.
+INSTALL_TRAIN = env.flag("SYNTHWEB_INSTALL_TRAIN", default=True)
 TICK_SECONDS = env.integer("SYNTHWEB_TICK_SECONDS", 3, low=1, high=60)
 
 # --- Accounts and guard rails

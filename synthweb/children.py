@@ -1,0 +1,89 @@
+"""Which processes make up an instance, in the order of their start. One line a child."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from synthweb import broker, settings
+
+PYTHON = sys.executable
+MANAGE = str(settings.BASE_DIR / "manage.py")
+
+
+class Child(NamedTuple):
+    name: str
+    command: list[str]
+    environment: Mapping[str, str] = {}
+    once: bool = False  # a one-shot: exit code 0 is the end
+    is_ready: Callable[[], bool] | None = None  # the next child waits for it
+    ready_s: float = 10.0
+
+
+def children() -> list[Child]:
+    """Broker (unless REDIS_URL names one), web, worker, ticker, and the training parts' install."""
+    found = [
+        Child("web", [PYTHON, "-m", "synthweb.server"], is_ready=web_answers, ready_s=60),
+        Child("worker", worker_command(), {"OMP_WAIT_POLICY": "PASSIVE"}),
+    ]
+    if find_spec("apps.worker.management.commands.tick"):
+        found.append(Child("ticker", [PYTHON, MANAGE, "tick", "--loop"]))
+    if not settings.REDIS_URL:
+        command = broker.server_command(settings.BROKER_SOCKET)
+        found.insert(0, Child("broker", command, is_ready=broker_answers))
+    if settings.INSTALL_TRAIN:
+        install = [PYTHON, "-m", "synthweb.bootstrap", "train"]
+        found.append(Child("train-install", install, once=True))
+    return found
+
+
+def worker_command() -> list[str]:
+    """One Celery worker in threads: each holds the supervisor of one engine child."""
+    needs = [need for need, count in settings.SLOTS.items() if count]
+    return [
+        *(PYTHON, "-m", "celery", "-A", "synthweb", "worker"),
+        *("-P", "threads", "-c", str(max(1, sum(settings.SLOTS.values())))),
+        *("-Q", ",".join(needs), "--without-gossip", "--without-mingle"),
+        *("--loglevel", settings.LOG_LEVEL),
+    ]
+
+
+def broker_answers() -> bool:
+    """Does the embedded broker take connections?"""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(str(settings.BROKER_SOCKET))
+    except OSError:
+        return False
+    return True
+
+
+def web_answers() -> bool:
+    """Does our own web process answer on its port?"""
+    try:
+        with urllib.request.urlopen(f"{settings.INTERNAL_URL}/healthz", timeout=1) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Can the web listen there?"""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def logs_dir() -> Path:
+    """Where the children write what they print."""
+    return settings.SYNTHWEB_HOME / "logs"

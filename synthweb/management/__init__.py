@@ -1,0 +1,1 @@
+"""Commands for operators: setup_instance, doctor."""
