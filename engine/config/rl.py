@@ -1,0 +1,254 @@
+"""The `rl` config: learn from reward. Synth's keys as they are (Crafter's and Math's examples)."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.config.play_sections import EnvConfig, PolicySection
+from engine.config.section import Section, Table, Tag, gpu_only, not_used
+from engine.config.sft import Compute, Lora
+
+REFERENCE = "the loss has no reference model, so no server for one is started"
+JUDGED = "rewards come from the task app, not from a judge"
+
+
+class RlAlgorithm(Section):
+    """Which method learns from reward."""
+
+    type: Literal["online"] = "online"
+    """online: plays and learns in turns."""
+    method: Literal["policy_gradient"] = "policy_gradient"
+    """policy_gradient."""
+    variety: Literal["gspo", "grpo"] = "gspo"
+    """gspo weighs whole answers, grpo single tokens."""
+
+
+class Services(Section):
+    """The services that the training talks to."""
+
+    task_url: str | None = Field(None, max_length=500)
+    """The task app; without one, or with a placeholder, games are played on this machine."""
+    judge_url: str | None = not_used(None, JUDGED, max_length=500)
+    """Synth's judge."""
+
+
+class RlTopology(Section):
+    """How Synth splits its GPUs."""
+
+    type: str | None = gpu_only(None)
+    """Name of the split, such as single_node_split."""
+    gpus_for_vllm: int | None = gpu_only(None, ge=0)
+    """GPUs that generate."""
+    gpus_for_training: int | None = gpu_only(None, ge=0)
+    """GPUs that train."""
+    gpus_for_ref: int | None = gpu_only(None, ge=0)
+    """GPUs that score with the reference model."""
+    tensor_parallel: int | None = gpu_only(None, ge=1)
+    """GPUs that share one layer."""
+
+
+class Vllm(Section):
+    """The generator on GPUs."""
+
+    tensor_parallel_size: int | None = gpu_only(None, ge=1)
+    """GPUs that share one layer."""
+    max_model_len: int | None = gpu_only(None, ge=1)
+    """Longest prompt and answer together, in tokens."""
+
+
+class Reference(Section):
+    """Synth's server for the reference model."""
+
+    placement: str | None = not_used(None, REFERENCE)
+    """Where it runs."""
+    port: int | None = not_used(None, REFERENCE, ge=1, le=65_535)
+    """Its port."""
+    tp: int | None = not_used(None, REFERENCE, ge=1)
+    """GPUs that share one layer."""
+    health_max_wait_s: float | None = not_used(None, REFERENCE, ge=0)
+    """How long Synth waits for it."""
+    health_interval_ms: float | None = not_used(None, REFERENCE, ge=0)
+    """How often Synth asks for it."""
+
+
+class RlModel(Section):
+    """Where the training starts: a base model or a checkpoint."""
+
+    base: str | None = Field(None, min_length=1, max_length=300)
+    """A base model, such as synthweb/crafter-small or Qwen/Qwen3-4B."""
+    source: str | None = Field(None, min_length=1, max_length=300)
+    """A checkpoint to go on from: ft:…, rl:… or stage:NAME."""
+    label: str = Field("", max_length=200)
+    """What lists call the result."""
+    trainer_mode: Literal["full", "lora", "qlora"] | None = None
+    """All weights, or adapters."""
+
+
+class RlRollout(Section):
+    """How the games are played that are learned from."""
+
+    env_name: str = "crafter"
+    """The task app."""
+    policy_name: str = "crafter-react"
+    """Which prompt the player uses."""
+    env_config: EnvConfig = EnvConfig()
+    """The environment's part."""
+    policy_config: PolicySection = PolicySection()
+    """The policy's part."""
+    max_turns: int = Field(10, ge=1, le=1000)
+    """Model calls in an episode before it is cut off and scored as it stands."""
+    episodes_per_batch: int = Field(64, ge=1, le=100_000)
+    """Episodes that are played before the model learns from them."""
+    max_concurrent_rollouts: int = Field(8, ge=1, le=1024)
+    """Episodes that are played at the same time."""
+    batches_per_step: int = Field(1, ge=1, le=1000)
+    """Batches of episodes in one learning step."""
+    ops: list[str] | None = not_used(None, "a turn is always one model call and its actions")
+    """Synth's order of agent and env."""
+    task_app_origin_rewards_only: bool | None = not_used(None, JUDGED)
+    """Use no rewards but the task app's."""
+
+
+class RlEvaluation(Section):
+    """Games in between that are only measured."""
+
+    instances: int | None = Field(None, ge=1, le=100_000)
+    """How many of the seeds are played."""
+    every_n_iters: int = Field(10, ge=1)
+    """Iterations between two evaluations."""
+    seeds: list[int] = Field([], max_length=100_000)
+    """The worlds; never those of training."""
+
+
+class WeightSync(Section):
+    """How the generator gets the trained weights."""
+
+    enable: bool = gpu_only(True)
+    """Whether it gets them at all."""
+    targets: list[str] = gpu_only([])
+    """Which servers get them."""
+    weight_sync_interval: int | None = gpu_only(None, ge=1)
+    """Iterations between two hand-overs."""
+    mode: str | None = gpu_only(None)
+    """How they travel."""
+    direct: bool | None = gpu_only(None)
+    """From GPU to GPU."""
+    verify_every_k: int | None = gpu_only(None, ge=0)
+    """Compare both sides every so many hand-overs."""
+
+
+class RlTraining(Section):
+    """The numbers of the training."""
+
+    num_epochs: int = Field(1, ge=1, le=1000)
+    """Rounds over all iterations."""
+    iterations_per_epoch: int = Field(10, ge=1, le=1_000_000)
+    """Iterations (play, then learn) in a round."""
+    max_turns: int | None = Field(None, ge=1, le=1000)
+    """The same as rollout.max_turns; 0.2.16 of Synth's client demands it."""
+    ops: list[str] | None = not_used(None, "a turn is always one model call and its actions")
+    """Synth's order of agent and env."""
+    batch_size: int = Field(16, ge=1, le=100_000)
+    """Groups or turns in one optimiser step."""
+    group_size: int = Field(4, ge=2, le=100_000)
+    """Episodes on one seed that are compared with each other."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Batches whose gradients make one optimiser step."""
+    max_accumulated_minibatch: int | None = Field(None, ge=1)
+    """Most of those batches that are held at once."""
+    learning_rate: float = Field(5e-5, gt=0, le=1)
+    """How far one step goes at most."""
+    log_interval: int = Field(1, ge=1)
+    """Iterations between two points of the curves."""
+    weight_sync_interval: int | None = gpu_only(None, ge=1)
+    """Iterations between two hand-overs of the weights."""
+    step_rewards_enabled: bool = False
+    """Whether single decisions are rewarded."""
+    step_rewards_mode: Literal["decision_stepwise", "off", "env_sparse"] = "decision_stepwise"
+    """decision_stepwise rewards each decision, env_sparse only what the game itself rewards."""
+    step_rewards_strategy: Literal[
+        "consistent", "simple", "per_achievement", "complex", "achievement_weighted"
+    ] = "consistent"
+    """How decisions are rewarded; see [step_rewards] of an eval."""
+    step_rewards_beta: float = 0.0
+    """What each step is worth by itself."""
+    step_rewards_indicator_lambda: float = 1.0
+    """What a decision with a new achievement is worth."""
+    event_rewards_kind: Literal["unique", "absolute"] = "unique"
+    """unique rewards an achievement once an episode, absolute every time."""
+    reward_positive: float = 1.0
+    """Math: a correct answer."""
+    reward_negative_no_tool: float = -1.0
+    """Math: no tool call."""
+    reward_negative_no_answer: float = -0.5
+    """Math: an empty answer."""
+    weight_sync: WeightSync = WeightSync()
+    """How the generator gets the trained weights."""
+    max_seconds: float | None = Field(None, gt=0)
+    """Stop after this much time and keep what was learned."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """First world, and all randomness of the training."""
+
+
+class RlData(Section):
+    """Which problems (math)."""
+
+    split: Literal["train", "validation", "test"] = "train"
+    """The part of the problems that is trained on."""
+    seed_start: int = Field(0, ge=0)
+    """The first problem."""
+    episodes_per_iteration: int | None = Field(None, ge=1)
+    """Episodes that are played before the model learns from them."""
+    evaluation_split: Literal["train", "validation", "test"] = "validation"
+    """The part of the problems that is only measured."""
+    evaluation_episodes: int | None = Field(None, ge=0)
+    """How many of those."""
+
+
+class RlConfig(Section):
+    """Learn from reward: play groups of games on one seed, strengthen what did better."""
+
+    type: Literal["rl"] = "rl"
+    """rl."""
+    name: str = Field("", max_length=200)
+    """What lists call the run."""
+    algorithm: RlAlgorithm = RlAlgorithm()
+    """Which method."""
+    services: Services = Services()
+    """The services that the training talks to."""
+    compute: Compute = Compute()
+    """The cluster that Synth is asked for."""
+    topology: RlTopology = RlTopology()
+    """How Synth splits its GPUs."""
+    vllm: Vllm = Vllm()
+    """The generator on GPUs."""
+    reference: Reference = Reference()
+    """Synth's server for the reference model."""
+    model: RlModel
+    """Where the training starts."""
+    lora: Lora | None = None
+    """Adapters, where adapters are trained."""
+    policy: PolicySection = PolicySection()
+    """How the model is asked (math)."""
+    rollout: RlRollout = RlRollout()
+    """How the games are played."""
+    evaluation: RlEvaluation = RlEvaluation()
+    """Games in between that are only measured."""
+    data: RlData = RlData()
+    """Which problems (math)."""
+    training: RlTraining = RlTraining()
+    """The numbers of the training."""
+    rubric: Table = not_used({}, JUDGED)
+    """Synth's rubric."""
+    judge: Table = not_used({}, JUDGED)
+    """Synth's judge."""
+    tags: dict[str, Tag] = {}
+    """Words for finding the run again."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.model.base and self.model.source:
+            raise ValueError("give either model.base or model.source, not both.")
+        return self
