@@ -1,0 +1,269 @@
+"""A small OpenAI-compatible model API that answers at once, or misbehaves on command.
+
+In a test (a thread, a free port):
+
+    with OpenAIServer() as server:
+        server.script("429:0.1", "ok")          # the next two answers
+        server.choose = lambda body: "500" if "Step: 3" in str(body) else None
+        ChatClient(server.base_url, "any", key="k")
+
+As a process of its own: `python -m tests.servers.openai_server --port 0 --latency-ms 50
+[--script 429:1,500,ok]`, which prints its port. Plain asyncio, so that it costs little beside what
+is measured.
+
+| word            | what the server does                                                        |
+|-----------------|-----------------------------------------------------------------------------|
+| ok, ok:a+b      | one structured tool call with these actions (default: do)                   |
+| text:WORDS      | these words as content, no structured call                                  |
+| 429[:SECONDS]   | 429 with Retry-After                                                        |
+| 500 503 400 401 404 | that status with a JSON error                                           |
+| redirect        | 302 to another path                                                         |
+| hang            | never answers                                                               |
+| stall           | headers and half a body, then silence                                       |
+| drip            | a byte now and then, for ever                                               |
+| close           | closes the connection without an answer                                     |
+| truncated       | 200 with half a JSON                                                        |
+| schema empty html | 200 with JSON of another shape, an empty body, an HTML page               |
+| huge[:BYTES]    | 200 with a 10 MB answer                                                     |
+| refusal         | a message with `refusal`                                                    |
+| no_call two_calls unknown_tool bad_json bad_args | replies that are no usable call            |
+| unknown_action no_actions many_actions           | calls that the task must refuse            |
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self
+
+Body = dict[str, Any]
+
+
+class OpenAIServer:
+    """See the module. `requests` holds every body in order, `times` when it came (monotonic)."""
+
+    def __init__(self, *, latency_s: float = 0.0, port: int = 0) -> None:
+        self.latency_s = latency_s
+        self.port = port
+        self.default = "ok"
+        self.choose: Callable[[Body], str | None] = lambda body: None
+        self.requests: list[Body] = []
+        self.keys: list[str] = []
+        self.times: list[float] = []
+        self.in_flight = 0
+        self.peak_in_flight = 0
+        self.n_connections = 0
+        self._script: deque[str] = deque()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run_thread, daemon=True)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def script(self, *words: str) -> None:
+        """What the next requests get, one word each; afterwards `choose`, then `default`."""
+        self._script.extend(words)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def _run_thread(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self.serve())
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def serve(self, *, announce: bool = False) -> None:
+        """Serve until told to stop."""
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, limit=2**24)
+        self.port = server.sockets[0].getsockname()[1]
+        if announce:
+            print(self.port, flush=True)
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.n_connections += 1
+        gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*gone):
+            while await self._request(reader, writer):
+                pass
+        with contextlib.suppress(RuntimeError):
+            writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; False when the connection is over."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        headers = _headers(head)
+        raw = await reader.readexactly(int(headers.get("content-length", "0")))
+        body = json.loads(raw or b"{}")
+        self.requests.append(body)
+        self.keys.append(headers.get("authorization", ""))
+        self.times.append(time.monotonic())
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        try:
+            if self.latency_s:
+                await asyncio.sleep(self.latency_s)
+            word = self._script.popleft() if self._script else self.choose(body) or self.default
+            return await self._misbehave(word, body, writer)
+        finally:
+            self.in_flight -= 1
+
+    async def _misbehave(self, word: str, body: Body, writer: asyncio.StreamWriter) -> bool:
+        name, _, value = word.partition(":")
+        if name == "close":
+            return False
+        if name in ("hang", "stall", "drip"):
+            await _starve(name, writer)
+            return False
+        if name == "429":
+            wait = f"Retry-After: {value}\r\n" if value else ""
+            return await _send(writer, 429, b'{"error": {"message": "slow down"}}', wait)
+        if name == "redirect":
+            return await _send(writer, 302, b"", "Location: /v1/elsewhere\r\n")
+        if name.isdigit():
+            return await _send(writer, int(name), b'{"error": {"message": "scripted"}}')
+        return await _send(writer, 200, _answer(name, value, body))
+
+
+async def _starve(name: str, writer: asyncio.StreamWriter) -> None:
+    """Keep the client waiting until it hangs up."""
+    if name != "hang":
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        writer.write(b'Content-Length: 100000\r\n\r\n{"choices": [')
+    while not writer.is_closing():
+        if name == "drip":
+            writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        if name == "hang" and writer.transport.get_write_buffer_size():
+            return
+
+
+async def _send(writer: asyncio.StreamWriter, status: int, body: bytes, extra: str = "") -> bool:
+    writer.write(
+        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{extra}"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    await writer.drain()
+    return True
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    return {name.strip().lower(): value.strip() for name, value in pairs}
+
+
+def _answer(name: str, value: str, body: Body) -> bytes:
+    """The bytes of a 200 answer."""
+    good = completion(body, calls=[tool_call(body, value.split("+") if value else ["do"])])
+    raw = json.dumps(good).encode()
+    bodies: dict[str, Callable[[], bytes]] = {
+        "truncated": lambda: raw[: len(raw) // 2],
+        "schema": lambda: b'{"answer": 42}',
+        "empty": lambda: b"",
+        "html": lambda: b"<html>Bad gateway</html>",
+        "huge": lambda: json.dumps(
+            completion(body, content="x" * int(value or 10_000_000))
+        ).encode(),
+        "text": lambda: json.dumps(completion(body, content=value)).encode(),
+        "no_call": lambda: json.dumps(completion(body, content="I would rather chat.")).encode(),
+        "refusal": lambda: json.dumps(completion(body, refusal="I cannot play games.")).encode(),
+    }
+    if name in bodies:
+        return bodies[name]()
+    return json.dumps(completion(body, calls=_calls(name, body))).encode() if name != "ok" else raw
+
+
+def _calls(name: str, body: Body) -> list[dict[str, Any]]:
+    calls = {
+        "two_calls": lambda: [tool_call(body, ["do"]), tool_call(body, ["do"])],
+        "unknown_tool": lambda: [_function("fly", '{"actions": ["do"]}')],
+        "bad_json": lambda: [_function(_tool_name(body), '{"actions": ["do"')],
+        "bad_args": lambda: [_function(_tool_name(body), '{"actions": "do"}')],
+        "unknown_action": lambda: [tool_call(body, ["do", "teleport"])],
+        "no_actions": lambda: [tool_call(body, [])],
+        "many_actions": lambda: [tool_call(body, ["do"] * 200)],
+    }
+    return calls[name]()
+
+
+def completion(
+    body: Body,
+    *,
+    content: str | None = None,
+    calls: list[dict[str, Any]] | None = None,
+    refusal: str | None = None,
+) -> dict[str, Any]:
+    """A chat completion as OpenAI words it."""
+    message = {"role": "assistant", "content": content, "refusal": refusal, "tool_calls": calls}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": body.get("model", ""),
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": "tool_calls" if calls else "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 120, "completion_tokens": 7, "total_tokens": 127},
+    }
+
+
+def tool_call(body: Body, actions: list[str]) -> dict[str, Any]:
+    """A call of the request's first tool, with `actions` in its first required parameter."""
+    tools = body.get("tools") or []
+    parameters = tools[0]["function"]["parameters"] if tools else {"required": ["actions"]}
+    name = (parameters.get("required") or ["actions"])[0]
+    kind = parameters.get("properties", {}).get(name, {}).get("type", "array")
+    value: Any = actions if kind == "array" else " ".join(actions)
+    return _function(_tool_name(body), json.dumps({name: value}))
+
+
+def _tool_name(body: Body) -> str:
+    tools = body.get("tools") or []
+    return str(tools[0]["function"]["name"]) if tools else "interact_many"
+
+
+def _function(name: str, arguments: str) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency-ms", type=float, default=0.0)
+    parser.add_argument("--script", default="", help="comma-separated words for the first requests")
+    parser.add_argument("--default", default="ok", help="word for all further requests")
+    args = parser.parse_args()
+    server = OpenAIServer(latency_s=args.latency_ms / 1000, port=args.port)
+    server.default = args.default
+    server.script(*(word for word in args.script.split(",") if word))
+    asyncio.run(server.serve(announce=True))
+
+
+if __name__ == "__main__":
+    main()
