@@ -148,6 +148,12 @@ SLOTS = {
 }
 # Whether `make up` installs the training packages in the background.
 INSTALL_TRAIN = env.flag("SYNTHWEB_INSTALL_TRAIN", default=True)
+# A worker that does not renew its lease within LEASE_SECONDS is replaced.
+LEASE_SECONDS = env.integer("SYNTHWEB_LEASE_SECONDS", 30, low=2, high=3600)
+RENEW_SECONDS = env.integer("SYNTHWEB_RENEW_SECONDS", 10, low=1, high=1200)
+RETRY_BACK_OFF_SECONDS = env.integer("SYNTHWEB_RETRY_BACK_OFF_SECONDS", 2, low=0, high=600)
+# A model server that nobody used for so long is stopped.
+SERVE_IDLE_SECONDS = env.integer("SYNTHWEB_SERVE_IDLE_SECONDS", 900, low=5, high=7 * 86400)
 TICK_SECONDS = env.integer("SYNTHWEB_TICK_SECONDS", 3, low=1, high=60)
 
 # --- Accounts and guard rails

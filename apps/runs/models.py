@@ -89,6 +89,8 @@ class Run(models.Model):
     event_seq = models.PositiveBigIntegerField(default=0)  # last run-wide seq given out
     retry_budget = models.PositiveIntegerField(default=200)  # model-call retries, shared by shards
     retries_used = models.PositiveIntegerField(default=0)
+    # Set by "play broken episodes again": those that began before it are played once more.
+    retry_broken_at = models.DateTimeField(null=True, blank=True)
     notes = models.TextField(blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -174,7 +176,9 @@ class Attempt(models.Model):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)  # negative: the signal
-    outcome = models.CharField(max_length=20, blank=True)  # succeeded failed cancelled lost handed_back
+    outcome = models.CharField(
+        max_length=20, blank=True
+    )  # succeeded failed cancelled lost handed_back
     error = models.JSONField(null=True, blank=True)
 
     class Meta:

@@ -109,6 +109,7 @@ class Migration(migrations.Migration):
                 ('event_seq', models.PositiveBigIntegerField(default=0)),
                 ('retry_budget', models.PositiveIntegerField(default=200)),
                 ('retries_used', models.PositiveIntegerField(default=0)),
+                ('retry_broken_at', models.DateTimeField(blank=True, null=True)),
                 ('notes', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('queued_at', models.DateTimeField(blank=True, null=True)),

@@ -1,0 +1,108 @@
+"""One batch of events into the database: fenced, in one transaction, exactly once.
+
+An attempt remembers the seq and offset up to which it was ingested, in the same transaction as
+the rows, so a crash anywhere repeats nothing and loses nothing (R25). The run-wide seq is counted
+on the run's locked row: ids would skip commits that come late on Postgres.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from django.db import transaction
+
+from apps.runs.ingest.context import HANDLERS, IngestContext
+from apps.runs.ingest.files import store_files
+from apps.runs.ingest.metrics import add_points
+from apps.runs.ingest.rows import (
+    add_artifacts,
+    add_event_rows,
+    keep_progress,
+    keep_result,
+    take_seqs,
+)
+from apps.runs.ingest.views import drop_views, merge_views
+from apps.runs.models import Attempt
+from apps.runs.services.leases import Claim, guard
+from apps.runs.services.states import lock_run
+from engine.events import Event, read_events
+from synthweb import bell
+
+MAX_EVENTS = 5_000
+MAX_BYTES = 8 * 2**20
+
+
+class Source(NamedTuple):
+    """Whose events are read, and where from. The attempt may be an earlier one of the shard."""
+
+    attempt_id: int
+    directory: Path
+
+    @property
+    def path(self) -> Path:
+        return self.directory / "events.jsonl"
+
+
+def ingest_ready(source: Source, claim: Claim) -> int:
+    """Ingest what is complete in the file now, at most one batch; returns the number of events.
+
+    Raises LeaseLost when `claim` was replaced, ValueError for a line that is no event, StorageError
+    when a file could not be stored. Memory: one batch (5,000 events, 8 MB).
+    """
+    attempt = Attempt.objects.only("ingested_offset").get(pk=source.attempt_id)
+    start = attempt.ingested_offset
+    events: list[Event] = []
+    offset = start
+    for event, behind in read_events(source.path, offset=start):
+        events.append(event)
+        offset = behind
+        if len(events) >= MAX_EVENTS or offset - start >= MAX_BYTES:
+            break
+    if events:
+        ingest_batch(source, events, offset, claim)
+    return len(events)
+
+
+def ingest_batch(source: Source, events: list[Event], offset: int, claim: Claim) -> None:
+    """Store `events`, which end at byte `offset`; those stored before are skipped."""
+    keys: dict[str, str] = {}
+    events = store_files(source.directory, events, keys)
+    with transaction.atomic():
+        run = lock_run(claim.run_id)
+        guard(claim)
+        attempt = Attempt.objects.select_related("shard").get(pk=source.attempt_id)
+        new = [event for event in events if event.seq > attempt.ingested_seq]
+        if new:
+            context = IngestContext(run, attempt.shard, attempt, source.directory, keys)
+            _store(context, new)
+            Attempt.objects.filter(pk=attempt.pk).update(
+                ingested_seq=new[-1].seq, ingested_offset=offset
+            )
+
+
+def _store(context: IngestContext, events: list[Event]) -> None:
+    """Make all rows of new events, in the order that foreign keys and notes need."""
+    by_type: dict[str, list[Event]] = {}
+    for event in events:
+        by_type.setdefault(event.type, []).append(event)
+    context.seqs = take_seqs(context.run, events)
+    for type_, some in by_type.items():
+        if type_ in HANDLERS:
+            HANDLERS[type_](context, some)
+    add_points(context, by_type.get("metric", []))
+    merge_views(context, by_type.get("view", []))
+    drop_views(context, by_type.get("episode", []))
+    add_artifacts(context, by_type.get("artifact", []))
+    keep_progress(context, by_type.get("progress", []))
+    keep_result(context, by_type.get("result", []))
+    add_event_rows(context, events)
+    _ring(context, set(by_type))
+
+
+def _ring(context: IngestContext, types: set[str]) -> None:
+    """Tell waiting readers, after the commit, which of them have something new."""
+    if types - {"view"}:
+        bell.ring(f"run:{context.run.pk}")
+    if types & {"view", "episode"}:
+        bell.ring("live")

@@ -1,0 +1,61 @@
+"""All writes of configs, runs, shards and attempts; the only writer of their states.
+
+`states.py` the state machine, `launch.py` making and queueing, `verbs.py` what people do,
+`leases.py` what workers do, `finish.py` the end of a run, `doorbell.py` ringing workers.
+What an engine tells is stored by `apps.runs.ingest`.
+"""
+
+from apps.runs.services.configs import store_config
+from apps.runs.services.doorbell import ring_run, ring_workers
+from apps.runs.services.finish import settle_run
+from apps.runs.services.launch import InputPlan, ShardPlan, create_run, queue_run
+from apps.runs.services.leases import (
+    Claim,
+    Lease,
+    Settled,
+    check_lease,
+    claim_shard,
+    fail_attempt,
+    finish_shard,
+    hand_back,
+    renew_lease,
+    requeue_lost,
+)
+from apps.runs.services.states import add_event, move_run
+from apps.runs.services.verbs import (
+    cancel_run,
+    delete_run,
+    resume_run,
+    retry_failed,
+    set_notes,
+    set_tags,
+)
+
+__all__ = [
+    "Claim",
+    "InputPlan",
+    "Lease",
+    "Settled",
+    "ShardPlan",
+    "add_event",
+    "cancel_run",
+    "check_lease",
+    "claim_shard",
+    "create_run",
+    "delete_run",
+    "fail_attempt",
+    "finish_shard",
+    "hand_back",
+    "move_run",
+    "queue_run",
+    "renew_lease",
+    "requeue_lost",
+    "resume_run",
+    "retry_failed",
+    "ring_run",
+    "ring_workers",
+    "set_notes",
+    "set_tags",
+    "settle_run",
+    "store_config",
+]
