@@ -95,7 +95,8 @@ def _load(
         stages = plan_stages(config, lambda file: _stage_file(file, read_file))
     except ConfigErrors as error:
         raise _renamed(error, name, positions) from None
-    return Loaded(kind, config, _put_in(data, config, read_file), name, tuple(stages))
+    whole = _put_in(data, config, read_file)
+    return Loaded(kind, PipelineConfig.model_validate(whole), whole, name, tuple(stages))
 
 
 def _stage_file(file: str, read_file: ReadFile | None) -> dict[str, Any]:
