@@ -6,7 +6,6 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ class Child(NamedTuple):
     name: str
     command: list[str]
     environment: Mapping[str, str] = {}
-    once: bool = False  # a one-shot: exit code 0 is the end
+    once: bool = False  # a one-shot: started again only if a signal killed it
     is_ready: Callable[[], bool] | None = None  # the next child waits for it
     ready_s: float = 10.0
 
@@ -31,7 +30,7 @@ def children() -> list[Child]:
         Child("web", [PYTHON, "-m", "synthweb.server"], is_ready=web_answers, ready_s=60),
         Child("worker", worker_command(), {"OMP_WAIT_POLICY": "PASSIVE"}),
     ]
-    if find_spec("apps.worker.management.commands.tick"):
+    if has_module("apps.worker.management.commands.tick"):
         found.append(Child("ticker", [PYTHON, MANAGE, "tick", "--loop"]))
     if not settings.REDIS_URL:
         command = broker.server_command(settings.BROKER_SOCKET)
@@ -40,6 +39,11 @@ def children() -> list[Child]:
         install = [PYTHON, "-m", "synthweb.bootstrap", "train"]
         found.append(Child("train-install", install, once=True))
     return found
+
+
+def has_module(name: str) -> bool:
+    """Is this module part of the checkout? Unlike find_spec, a missing parent is a plain no."""
+    return (settings.BASE_DIR / name.replace(".", "/")).with_suffix(".py").exists()
 
 
 def worker_command() -> list[str]:

@@ -26,7 +26,7 @@ def database_settings(url: str, home: Path) -> dict[str, Any]:
     """
     parts = urlsplit(url)
     if not url or parts.scheme == "sqlite":
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         return sqlite_settings(Path(parts.path) if parts.path else home / "synthweb.sqlite3")
     if parts.scheme not in ("postgres", "postgresql"):
         raise SettingError(

@@ -59,9 +59,9 @@ class Running:
             return ""
         self._kill_group()
         self.process = None
-        if self.child.once and code == 0:
+        if self.child.once and code >= 0:  # it has said itself what went wrong
             self.due_at = float("inf")
-            return ""
+            return f"{self.child.name} could not finish: see {self.log}" if code else ""
         if time.monotonic() - self.started_at > HEALTHY_S:
             self.n_deaths = 0
         delay = min(FIRST_DELAY_S * 2**self.n_deaths, MAX_DELAY_S)
