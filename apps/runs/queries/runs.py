@@ -1,0 +1,115 @@
+"""Lists of runs and one run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from apps.accounts.errors import Refused, not_found
+from apps.accounts.models import Project
+from apps.runs.models import Run, RunState, Shard
+from apps.runs.paging import Page, check_limit, decode_cursor, take_page
+from apps.runs.queries.progress import progress_of
+from apps.runs.queries.rows import RunDetail, RunRow, ShardRow
+
+MAX_SHARDS = 200
+
+
+def list_runs(
+    *,
+    project: Project,
+    kind: str | None = None,
+    state: str | None = None,
+    tag: str | None = None,
+    model: str | None = None,
+    q: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[RunRow]:
+    """Runs of a project, newest first; `q` looks into names, models and the run's number.
+
+    Raises Refused(422) for an unknown state, a bad cursor or limit.
+    """
+    rows = _runs(project).order_by("-id")
+    if state and state not in RunState.values:
+        raise Refused(
+            "bad_state", f"state is {state!r}: expected one of {RunState.values}.", status=422
+        )
+    wanted = {"kind": kind, "state": state, "tags__name": tag, "model": model}
+    rows = rows.filter(**{k: v.replace("\0", "") for k, v in wanted.items() if v})
+    if q:
+        rows = rows.filter(_matches(q.replace("\0", "")))
+    after = decode_cursor(cursor, int)
+    if after:
+        rows = rows.filter(id__lt=after[0])
+    found = list(rows[: check_limit(limit) + 1])
+    return take_page(found, limit, lambda run: (run.pk,), lambda run: RunRow(**_row(run)))
+
+
+def _matches(q: str) -> Q:
+    """What a person means by a search word."""
+    found = Q(name__icontains=q) | Q(model__icontains=q) | Q(job_id=q)
+    return found | Q(pk=int(q)) if q.isascii() and q.isdigit() and len(q) < 19 else found
+
+
+def find_run(*, project: Project, run_id: int) -> Run:
+    """The row itself, for services. Raises Refused(404)."""
+    run = Run.objects.filter(project=project, pk=run_id).first()
+    if run is None:
+        raise not_found("run", run_id)
+    return run
+
+
+def get_run(*, project: Project, run_id: int) -> RunDetail:
+    """One run as its page shows it. Raises Refused(404)."""
+    run = _runs(project).filter(pk=run_id).first()
+    if run is None:
+        raise not_found("run", run_id)
+    names = (
+        "project_id resolved inputs effects warnings leaked_seeds notes parent_id priority "
+        "n_attempts max_attempts event_seq code_version"
+    )
+    detail = {name: getattr(run, name) for name in names.split()}
+    return RunDetail(**_row(run), **detail, shards=_shards(run))
+
+
+def latest_run_id(*, project: Project) -> int | None:
+    """The newest run's number; None when there is none."""
+    row = Run.objects.filter(project=project).order_by("-id").values_list("id").first()
+    return row[0] if row else None
+
+
+def _runs(project: Project) -> QuerySet[Run]:
+    return Run.objects.filter(project=project).select_related("created_by").prefetch_related("tags")
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """The fields of RunRow. Tags and user must have been fetched with the run."""
+    names = (
+        "id job_id name kind state model task result error config_id "
+        "created_at queued_at started_at ended_at"
+    )
+    row = {name: getattr(run, name) for name in names.split()}
+    row["progress"] = progress_of(run)
+    row["tags"] = tuple(sorted(tag.name for tag in run.tags.all()))
+    row["user"] = run.created_by.username if run.created_by else ""
+    return row
+
+
+def _shards(run: Run) -> tuple[ShardRow, ...]:
+    rows = Shard.objects.filter(run=run).order_by("index").defer("episodes", "result")
+    return tuple(
+        ShardRow(
+            index=shard.index,
+            need=shard.need,
+            state=shard.state,
+            worker=shard.worker,
+            attempt=shard.token,
+            done=shard.progress_done,
+            total=shard.progress_total,
+            error=shard.error,
+            waiting_for=shard.waiting_for,
+        )
+        for shard in rows[:MAX_SHARDS]
+    )
