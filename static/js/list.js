@@ -1,0 +1,39 @@
+// Lists: j/k move, Enter opens, x selects, c compares. Rows are `tr[data-row]`, their address is
+// the first link, their box is a checkbox. The form around works without this.
+import { isTyping } from "./keys.js";
+
+/** @param {HTMLElement} list */
+export function start(list) {
+  let at = -1;
+  const rows = () => [...list.querySelectorAll("tr[data-row]")];
+  const form = list.closest("form");
+
+  const mark = (next) => {
+    const all = rows();
+    if (!all.length) return;
+    at = Math.max(0, Math.min(all.length - 1, next));
+    all.forEach((row, i) => row.classList.toggle("on", i === at));
+    all[at].querySelector("a")?.focus({ preventScroll: true });
+    all[at].scrollIntoView({ block: "nearest" });
+  };
+  const count = () => {
+    const n = list.querySelectorAll("input[type=checkbox]:checked").length;
+    const button = form?.querySelector("[data-compare]");
+    if (!button) return;
+    button.disabled = n < 2;
+    button.textContent = n < 2 ? "Compare" : `Compare ${n} runs`;
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (isTyping(event) || !list.isConnected) return;
+    if (event.key === "j") mark(at + 1);
+    if (event.key === "k") mark(at - 1);
+    if (event.key === "x" && at >= 0) rows()[at].querySelector("input[type=checkbox]")?.click();
+    if (event.key === "c" && form?.querySelector("[data-compare]:not([disabled])")) {
+      form.requestSubmit(form.querySelector("[data-compare]"));
+    }
+  });
+  list.addEventListener("change", count);
+  document.body.addEventListener("htmx:afterSettle", count);
+  count();
+}
