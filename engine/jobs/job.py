@@ -1,0 +1,191 @@
+"""What a job is given: its directory, config, inputs, events, and ways to write files safely.
+
+Lives here: `Job`, `open_job`, files that are complete or absent. Not here: the jobs (one module
+each), the lease (`lease.py`), the event types (`engine/events.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from engine.errors import ConfigError, StorageError
+from engine.events import EventType, EventWriter, FileData, read_events
+from engine.jobs.cancellation import Cancellation
+
+Content = bytes | str | Callable[[BinaryIO], None]
+EpisodeId = tuple[int, int]  # (seed, repeat)
+
+
+class ConsoleEvents(EventWriter):
+    """Events of a run by hand: also shown on the terminal."""
+
+    def write(self, type_: EventType, data: Mapping[str, Any]) -> int:
+        """As in EventWriter; log, progress, metric and result are printed to stderr too."""
+        seq = super().write(type_, data)
+        line = _words(type_, data)
+        if line:
+            print(line, file=sys.stderr, flush=True)
+        return seq
+
+
+@dataclass
+class Job:
+    """One attempt at one shard of a run.
+
+    config: the run's resolved config. inputs: what it names, resolved to paths and addresses.
+    episodes: (seed, repeat) that the shard plays; finished: those that are done already.
+    resume: {"path", "step", ...} of the last complete checkpoint, None for a fresh start.
+    values: the figures so far; they are kept when the run is cancelled or fails.
+    """
+
+    directory: Path
+    kind: str
+    config: dict[str, Any]
+    inputs: dict[str, Any]
+    events: EventWriter
+    cancelled: Cancellation
+    run: str = ""
+    number: int = 0
+    shard: int = 0
+    attempt: int = 0
+    episodes: list[EpisodeId] = field(default_factory=list)
+    finished: set[EpisodeId] = field(default_factory=set)
+    resume: dict[str, Any] | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def write_file(self, path: str, content: Content) -> FileData:
+        """Write a file below the directory: complete under its name, or not there at all.
+
+        content: bytes, text, or a function that writes into a binary file. May be called from any
+        thread, once a path. Raises StorageError: disk full, or a path that leaves the directory.
+        """
+        target = self._target(path)
+        staged = target.with_name(f".{target.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with staged.open("wb") as file:
+                _write(file, content)
+                file.flush()
+                os.fsync(file.fileno())
+            digest, size = _hash(staged)
+            staged.replace(target)
+            _sync_folder(target.parent)
+        except OSError as err:
+            staged.unlink(missing_ok=True)
+            raise StorageError(
+                f"{path} cannot be written: {err.strerror or err}.",
+                hint="Make room on the disk that holds the run's directory, then resume the run.",
+            ) from err
+        return {"path": path, "sha256": digest, "size": size}
+
+    def artifact(self, path: str, content: Content, role: str) -> FileData:
+        """Write a file and announce it as belonging to the run."""
+        file = self.write_file(path, content)
+        self.events.write("artifact", {**file, "role": role})
+        return file
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Say how far the shard is, over all its attempts."""
+        self.events.progress(done, total, unit)
+
+    def _target(self, path: str) -> Path:
+        target = (self.directory / path).resolve()
+        if not target.is_relative_to(self.directory.resolve()) or target == self.directory:
+            raise StorageError(f"{path!r} is not below the run's directory.", retryable=False)
+        return target
+
+
+def open_job(directory: Path, cancelled: Cancellation, *, console: bool = False) -> Job:
+    """Read RUN_DIR/config.json and open its events.
+
+    A directory that already has events is gone on with: its announced episodes count as finished.
+    Raises ConfigError when the directory or its config cannot be used.
+    """
+    raw = _read_config(directory / "config.json")
+    events = (ConsoleEvents if console else EventWriter)(directory)
+    resume = raw.get("resume")
+    return Job(
+        directory=directory,
+        kind=str(raw["kind"]),
+        config=_section(raw, "config"),
+        inputs=_section(raw, "inputs"),
+        events=events,
+        cancelled=cancelled,
+        run=str(raw.get("run", "")),
+        number=int(raw.get("number", 0)),
+        shard=int(raw.get("shard", 0)),
+        attempt=int(raw.get("attempt", 0)),
+        episodes=[(int(e["seed"]), int(e.get("repeat", 0))) for e in raw.get("episodes") or ()],
+        finished={(int(seed), int(repeat)) for seed, repeat in raw.get("finished") or ()}
+        | _announced(events.path),
+        resume=resume if isinstance(resume, dict) else None,
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as err:
+        raise ConfigError(
+            f"{path} is not there.", hint="Name the directory of a run: python -m engine RUN_DIR."
+        ) from err
+    except (OSError, ValueError) as err:
+        raise ConfigError(f"{path} cannot be read: {err}.") from err
+    if not isinstance(raw, dict) or not isinstance(raw.get("kind"), str):
+        raise ConfigError(f'{path} is no run config: it has no "kind".')
+    return raw
+
+
+def _section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = raw.get(name, {})
+    if not isinstance(value, dict):
+        raise ConfigError(f"config.json: {name} is a {type(value).__name__}, expected an object.")
+    return value
+
+
+def _announced(path: Path) -> set[EpisodeId]:
+    """Episodes that this directory has announced already, cut-off ones left out."""
+    rows = [event.data["summary"] for event, _ in read_events(path) if event.type == "episode"]
+    return {(row["seed"], row["repeat"]) for row in rows if row["ended"] != "cancelled"}
+
+
+def _write(file: BinaryIO, content: Content) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest, path.stat().st_size
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _words(type_: str, data: Mapping[str, Any]) -> str:
+    if type_ == "log":
+        return f"[{data['level']}] {data['message']}"
+    if type_ == "progress":
+        return f"{data['done']}/{data['total']} {data['unit']}"
+    if type_ == "metric":
+        values = "  ".join(f"{name} {value:.4g}" for name, value in data["values"].items())
+        return f"step {data['step']}: {values}"
+    if type_ == "result":
+        return "succeeded" if data["ok"] else f"ended: {data['error']['message']}"
+    return ""
