@@ -32,7 +32,7 @@ loop: ## the whole loop against the running instance: base, dataset, SFT, scores
 	@$(PY) manage.py loop
 
 bench: ## every file in bench/ at its quick size, one table
-	@$(PY) -m bench
+	@$(PY) -m bench.figures
 
 soak: ## the same promises at full size (hours)
 	@$(PYTHON) -m synthweb.testing soak

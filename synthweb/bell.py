@@ -41,6 +41,11 @@ def connect(timeout_s: float | None = TIMEOUT_S) -> redis.Redis:
     )
 
 
+def forget_client() -> None:
+    """Connect anew next time: the address has changed."""
+    _local.__dict__.clear()
+
+
 def _client() -> redis.Redis:
     """One client a thread, so that a slow one holds up nobody else."""
     if not hasattr(_local, "client"):

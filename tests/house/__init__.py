@@ -1,0 +1,1 @@
+"""The house: settings, bell, streams, supervisor, bootstrap, doctor."""
