@@ -1,0 +1,227 @@
+"""Run kind `sft`: fine-tune a checkpoint on a dataset.
+
+inputs: `base` {path, model_id} (a checkpoint folder), `data` {path, sha256} (JSONL of chat
+records), `validation` {path, sha256} (optional; else every 50th record is held out). `resume` names
+the last complete checkpoint. How it is trained: `engine/train/sft.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.config import load_json
+from engine.config.sft import SftConfig, SftPlan
+from engine.errors import Cancelled, ConfigError, StorageError, TrainingError
+from engine.events import CheckpointData
+from engine.jobs.job import Job
+
+if TYPE_CHECKING:
+    from engine.train.sft import Options, Outcome
+
+KEPT_CHECKPOINTS = 2  # the one being ingested and the one before
+
+
+class JobReporter:
+    """Turns what the trainer says into events of the run."""
+
+    def __init__(self, job: Job, method: str) -> None:
+        self.job, self.method = job, method
+        self.saved: list[Path] = []
+
+    def metric(self, step: int, values: dict[str, float], tokens: int) -> None:
+        self.job.events.metric(step, values, tokens)
+
+    def progress(self, done: int, total: int) -> None:
+        self.job.events.progress(done, total, "steps")
+
+    def cancelled(self) -> bool:
+        return self.job.cancelled.is_set()
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        """Announce a checkpoint that serves resume and drop those that no resume will want."""
+        from engine.train.checkpoints import list_files
+
+        announce_checkpoint(
+            self.job, folder, list_files(folder), step, final=False, method=self.method, metrics={}
+        )
+        self.saved.append(folder)
+        for old in self.saved[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Train, publish the checkpoint, return its figures.
+
+    Raises Cancelled (the last checkpoint is kept), TrainingError, StorageError, ConfigError.
+    """
+    prepare_threads()
+    from engine.train.data import encode_records, read_records, split_validation
+    from engine.train.model import load_model
+    from engine.train.sft import train
+
+    plan = _plan(job)
+    base, data = _input(job, "base"), _input(job, "data")
+    data_sha256 = _check_data(data)
+    model, tokenizer = load_model(Path(base["path"]))
+    examples = encode_records(read_records(Path(data["path"])), tokenizer, plan.sequence_length)
+    if "validation" in job.inputs:
+        records = read_records(Path(_input(job, "validation")["path"]))
+        training, held_out = examples, encode_records(records, tokenizer, plan.sequence_length)
+    else:
+        training, held_out = split_validation(examples)
+    job.events.log(
+        f"{len(training)} records to train on, {len(held_out)} held out; "
+        f"{sum(p.numel() for p in model.parameters()):,} parameters, method {plan.method}"
+    )
+    resume = find_resume(job)
+    if resume is not None:
+        job.events.log(f"going on from checkpoint {resume.name}")
+    reporter = JobReporter(job, plan.method)
+    folder = job.directory / "checkpoints"
+    outcome = train(model, tokenizer, training, held_out, _options(plan), folder, reporter, resume)
+    if outcome.stopped == "cancelled":
+        raise Cancelled(f"cancelled at step {outcome.step}; the checkpoint of that step is kept")
+    _publish(job, plan, (model, tokenizer), outcome, data_sha256)
+    return {
+        "steps": outcome.step,
+        "stopped": outcome.stopped,
+        "tokens": outcome.tokens,
+        "train_seconds": round(outcome.seconds, 1),
+        "records": len(training),
+        **outcome.metrics,
+    }
+
+
+def prepare_threads() -> None:
+    """Before torch is imported: threads that wait must sleep, not spin.
+
+    Spinning OpenMP threads make training 3–4 times slower as soon as anything else runs.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def announce_checkpoint(
+    job: Job,
+    folder: Path,
+    files: list[Any],
+    step: int,
+    *,
+    final: bool,
+    method: str,
+    metrics: dict[str, float],
+    kind: str = "sft",
+) -> None:
+    """Write the event of a complete checkpoint folder below the attempt's directory."""
+    event: CheckpointData = {
+        "path": folder.relative_to(job.directory).as_posix(),
+        "files": files,
+        "step": step,
+        "final": final,
+        "kind": kind,
+        "method": method,
+        "metrics": metrics,
+    }
+    job.events.write("checkpoint", event)
+
+
+def find_resume(job: Job) -> Path | None:
+    """The checkpoint folder of an earlier attempt, None for a fresh start.
+
+    Raises StorageError when a file of it is not the one that was announced.
+    """
+    from engine.train.checkpoints import hash_file
+
+    resume = job.resume
+    if not resume:
+        return None
+    path = Path(resume["path"])
+    for file in resume.get("files", ()):
+        if hash_file(path / file["path"]) != file["sha256"]:
+            raise StorageError(f"checkpoint {path.name}: {file['path']} is not what was saved")
+    if not (path / "trainer_state.json").is_file():
+        raise TrainingError(f"{path}: no checkpoint that a training can go on from")
+    return path
+
+
+def _plan(job: Job) -> SftPlan:
+    config = load_json(job.config).config
+    if not isinstance(config, SftConfig):
+        raise ConfigError(f"an sft run needs an sft config, found {config.type}")
+    return config.plan()
+
+
+def _options(plan: SftPlan) -> Options:
+    from engine.train.sft import Options
+
+    lora = {} if plan.method == "full" else plan.lora.model_dump()
+    if plan.method == "qlora":
+        raise ConfigError(
+            "qlora is not available yet",
+            hint="use train_kind = lora or fft, or leave use_qlora away",
+            code="method_unavailable",
+        )
+    return Options(
+        n_epochs=plan.n_epochs,
+        batch_size=plan.batch_size,
+        gradient_accumulation_steps=plan.gradient_accumulation_steps,
+        learning_rate=plan.learning_rate,
+        warmup_ratio=plan.warmup_ratio,
+        weight_decay=plan.weight_decay,
+        seed=plan.seed,
+        max_seconds=plan.max_seconds,
+        max_steps=plan.max_steps,
+        log_steps=plan.log_steps,
+        eval_steps=plan.validation.eval_steps,
+        save_seconds=plan.save_seconds,
+        lora=lora,
+    )
+
+
+def _input(job: Job, role: str) -> dict[str, Any]:
+    value = job.inputs.get(role)
+    if not isinstance(value, dict) or not Path(str(value.get("path", ""))).exists():
+        raise ConfigError(f"the run's input {role!r} is missing: found {value!r}, expected a path")
+    return value
+
+
+def _check_data(data: dict[str, Any]) -> str:
+    """The dataset's hash. Raises StorageError when it is not the one that the run froze."""
+    from engine.train.checkpoints import hash_file
+
+    found = hash_file(Path(data["path"]))
+    expected = data.get("sha256") or found
+    if found != expected:
+        raise StorageError(
+            f"dataset {Path(data['path']).name}: SHA-256 is {found}, the run froze {expected}",
+            retryable=False,
+        )
+    return found
+
+
+def _publish(
+    job: Job, plan: SftPlan, trained: tuple[Any, Any], outcome: Outcome, data_sha256: str
+) -> None:
+    from engine.train.card import Card, write_final
+
+    base = _input(job, "base").get("model_id") or plan.model
+    card = Card(
+        title=f"Fine-tuned from {base}",
+        base=str(base),
+        data_sha256=data_sha256,
+        summary=f"Supervised fine-tuning, {outcome.step} steps, {outcome.tokens:,} tokens.",
+        config=asdict(_options(plan)),
+        metrics=outcome.metrics,
+    )
+    folder = job.directory / "checkpoint"
+    files = write_final(trained[0], trained[1], folder, card)
+    announce_checkpoint(
+        job, folder, files, outcome.step, final=True, method=plan.method, metrics=outcome.metrics
+    )

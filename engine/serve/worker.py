@@ -1,0 +1,141 @@
+"""The thread that decodes for one model and takes waiting requests between two steps.
+
+A request is submitted from the event loop and answered there; the thread owns model and batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PreTrainedModel
+
+from engine.serve.batch import Batch, Row
+
+MAX_ROWS = 64  # decode together
+MAX_JOIN = 32  # prompts read at once, so that running rows do not wait long
+MAX_WAITING = 256  # more are told to come back (429)
+
+
+class QueueFull(Exception):
+    """Too many requests wait for this model."""
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One request on its way. `tokens` gets None after the last token, or an exception."""
+
+    row: Row
+    loop: asyncio.AbstractEventLoop
+    submitted: float = field(default_factory=time.monotonic)
+    queue_ms: float = 0.0
+    dropped: bool = False
+    sent: int = 0
+    tokens: asyncio.Queue[int | Exception | None] = field(default_factory=asyncio.Queue)
+
+    def put(self, item: int | Exception | None) -> None:
+        """Hand an item to the event loop; a loop that is gone waits for nothing."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.tokens.put_nowait, item)
+
+
+class Worker:
+    """Decodes for one model in its own thread until `close`."""
+
+    def __init__(self, model: PreTrainedModel, name: str) -> None:
+        self.model = model.eval()
+        self._waiting: deque[Ticket] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self.n_active = 0
+        self._thread = threading.Thread(target=self._run, name=f"decode {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a request. Raises QueueFull; call from the event loop."""
+        with self._wake:
+            if self._closed or len(self._waiting) >= MAX_WAITING:
+                raise QueueFull
+            self._waiting.append(ticket)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """End the thread after the running step; open requests get an error."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        batch = Batch(self.model)
+        tickets: list[Ticket] = []
+        while True:
+            joining = self._take(idle=not batch.rows, room=MAX_ROWS - len(batch.rows))
+            if joining is None:
+                break
+            try:
+                tickets = self._advance(batch, tickets, joining)
+            except Exception as err:  # a request must never hang: whoever waits is told
+                _each([*tickets, *joining], lambda ticket, err=err: ticket.put(err))
+                batch, tickets = Batch(self.model), []
+            self.n_active = len(tickets)
+        gone = RuntimeError("the model was unloaded")
+        _each([*tickets, *self._waiting], lambda ticket: ticket.put(gone))
+
+    def _take(self, *, idle: bool, room: int) -> list[Ticket] | None:
+        """Requests that may join now; waits when there is nothing else to do. None: closed."""
+        with self._wake:
+            while idle and not self._waiting and not self._closed:
+                self._wake.wait()
+            if self._closed:
+                return None
+            count = min(room, MAX_JOIN, len(self._waiting))
+            taken = [self._waiting.popleft() for _ in range(count)]
+        now = time.monotonic()
+        for ticket in taken:
+            ticket.queue_ms = (now - ticket.submitted) * 1000
+        return [ticket for ticket in taken if not ticket.dropped]
+
+    def _advance(self, batch: Batch, tickets: list[Ticket], joining: list[Ticket]) -> list[Ticket]:
+        """One step for those that run, then the newcomers' prompts. Returns who still runs."""
+        dropped = [ticket.row for ticket in tickets if ticket.dropped]
+        if dropped:
+            batch.drop(dropped)
+        if batch.rows:
+            batch.step()
+        if joining:
+            batch.join([ticket.row for ticket in joining])
+        running = []
+        for ticket in [*tickets, *joining]:
+            for token in ticket.row.completion[ticket.sent :]:
+                ticket.put(token)
+            ticket.sent = len(ticket.row.completion)
+            if ticket.row.finish_reason:
+                ticket.put(None)
+            else:
+                running.append(ticket)
+        return running
+
+
+def seeded_generator(seed: int | None) -> torch.Generator:
+    """A row's own random numbers: with a seed the answer does not depend on its neighbours."""
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed % 2**63)
+    return generator
+
+
+def _each(tickets: list[Ticket], act: Callable[[Ticket], None]) -> None:
+    for ticket in tickets:
+        act(ticket)

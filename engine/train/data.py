@@ -1,0 +1,122 @@
+"""Chat records to token ids with the loss on the assistant's tokens only.
+
+Lives here: reading JSONL of `{"messages": [...], "tools": [...]}`, encoding, padding. What makes
+such files is `apps/datasets`; training on them is `sft.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from engine.errors import TrainingError
+
+IGNORED = -100  # label of a token that the loss does not count
+
+
+class Example(NamedTuple):
+    """One record: `labels` equals `input_ids` where the assistant speaks, IGNORED elsewhere."""
+
+    input_ids: list[int]
+    labels: list[int]
+    record: int  # line of the file, from 1
+
+
+def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, record) of a JSONL file; empty lines are skipped. O(1) memory.
+
+    Raises TrainingError naming file and line for what is no chat record.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as err:
+                raise TrainingError(f"{path.name}:{number}: no JSON: {err.msg}") from err
+            messages = record.get("messages") if isinstance(record, dict) else None
+            if not isinstance(messages, list) or not messages:
+                raise TrainingError(f'{path.name}:{number}: no "messages" list')
+            yield number, record
+
+
+def training_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The chat template with `{% generation %}` around what the assistant says.
+
+    Our own has the markers; for known families TRL brings one. Raises TrainingError for others.
+    """
+    template = tokenizer.chat_template
+    if isinstance(template, str) and "generation %}" in template.replace("-%}", "%}"):
+        return template
+    from trl.chat_template_utils import get_training_chat_template
+
+    try:
+        return str(get_training_chat_template(tokenizer) or template)
+    except ValueError as err:
+        raise TrainingError(
+            "the model's chat template does not mark what the assistant says",
+            hint="put {% generation %} … {% endgeneration %} around it in chat_template.jinja",
+        ) from err
+
+
+def encode_records(
+    records: Iterable[tuple[int, dict[str, Any]]],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> list[Example]:
+    """Token ids and labels of each record; one longer than `max_length` loses its beginning.
+
+    Raises TrainingError when there is nothing to learn: no record, or none with assistant tokens.
+    About 0.25 ms a record.
+    """
+    template = training_template(tokenizer)
+    examples = []
+    for number, record in records:
+        encoded = tokenizer.apply_chat_template(
+            record["messages"],
+            tools=record.get("tools"),
+            chat_template=template,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+        ids = list(encoded["input_ids"])[-max_length:]
+        spoken = list(encoded["assistant_masks"])[-max_length:]
+        labels = [token if said else IGNORED for token, said in zip(ids, spoken, strict=True)]
+        if any(spoken):
+            examples.append(Example(ids, labels, number))
+    if not examples:
+        raise TrainingError("the dataset has no record in which the assistant says something")
+    return examples
+
+
+def split_validation(
+    examples: Sequence[Example], share: float = 0.02, limit: int = 256
+) -> tuple[list[Example], list[Example]]:
+    """(training, validation): every n-th record is held out, `limit` at most, none below 50."""
+    if len(examples) < 50:
+        return list(examples), []
+    every = max(round(1 / share), -(-len(examples) // limit))
+    training = [e for i, e in enumerate(examples) if i % every]
+    return training, [e for i, e in enumerate(examples) if not i % every]
+
+
+def collate(examples: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Tensor]:
+    """Pad on the right to the longest: input_ids, attention_mask, labels (B, T) and record (B,)."""
+    width = max(len(e["input_ids"]) for e in examples)
+    input_ids = torch.full((len(examples), width), pad_id, dtype=torch.long)
+    labels = torch.full((len(examples), width), IGNORED, dtype=torch.long)
+    mask = torch.zeros((len(examples), width), dtype=torch.long)
+    for row, example in enumerate(examples):
+        n = len(example["input_ids"])
+        input_ids[row, :n] = torch.tensor(example["input_ids"])
+        labels[row, :n] = torch.tensor(example["labels"])
+        mask[row, :n] = 1
+    records = torch.tensor([e["record"] for e in examples])
+    return {"input_ids": input_ids, "attention_mask": mask, "labels": labels, "record": records}

@@ -1,0 +1,81 @@
+"""The small policy: a Qwen3 of about a million parameters, made from a seed, never downloaded.
+
+Lives here: architecture and loading. The tokenizer is in `tokenizer.py`, files in `checkpoints.py`.
+It is a normal Hugging Face causal model: the same code trains and serves Qwen3-4B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from engine.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and depth; the default has about 0.7 M parameters."""
+
+    hidden_size: int = 128
+    layers: int = 3
+    heads: int = 4
+    ffn_size: int = 384
+    context: int = 4096
+
+
+def make_model(tokenizer: PreTrainedTokenizerBase, size: Size, seed: int) -> Qwen3ForCausalLM:
+    """Fresh weights, decided by `seed` alone; fp32, tied embeddings."""
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden_size,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        head_dim=size.hidden_size // size.heads,
+        intermediate_size=size.ffn_size,
+        max_position_embeddings=size.context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+def load_model(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (fp32 on CPU, bf16 on a GPU) and tokenizer of a local folder; safetensors only.
+
+    Raises TrainingError when the folder is no such checkpoint. Never runs code from the folder,
+    never looks for files anywhere else.
+    """
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as err:
+        raise TrainingError(
+            f"{path.name}: no usable checkpoint: {err}",
+            hint="a checkpoint is a folder with config.json, model.safetensors and tokenizer.json",
+        ) from err
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    return model, tokenizer

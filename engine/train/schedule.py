@@ -1,0 +1,53 @@
+"""How far a training is, by steps or by time, and the learning rate that follows from it.
+
+With `max_seconds` a training ends after that much time on any machine; the learning rate then
+falls with the time instead of the steps, so that it always arrives at its end. Without it the
+schedule depends on steps alone and a resumed training equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+CLOCK_FILE = "clock.json"
+FINAL_RATE = 0.02  # share of the peak learning rate that is left at the very end
+
+
+class Clock:
+    """Seconds and tokens of one training over all its attempts; saved in every checkpoint."""
+
+    def __init__(self, max_seconds: float | None) -> None:
+        self.max_seconds = max_seconds
+        self.tokens = 0
+        self._before_s = 0.0
+        self._started = time.monotonic()
+
+    def start(self, checkpoint: Path | None) -> None:
+        """Begin counting now, behind what the checkpoint had already used."""
+        if checkpoint is not None and (checkpoint / CLOCK_FILE).is_file():
+            saved = json.loads((checkpoint / CLOCK_FILE).read_text())
+            self._before_s, self.tokens = float(saved["elapsed_s"]), int(saved["tokens"])
+        self._started = time.monotonic()
+
+    def save(self, folder: Path) -> None:
+        state = {"elapsed_s": self.elapsed_s, "tokens": self.tokens}
+        (folder / CLOCK_FILE).write_text(json.dumps(state))
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._before_s + time.monotonic() - self._started
+
+    @property
+    def time_share(self) -> float:
+        """0–1 of the time that is allowed; 0 without a limit."""
+        return min(1.0, self.elapsed_s / self.max_seconds) if self.max_seconds else 0.0
+
+
+def rate_factor(progress: float, warmup_ratio: float) -> float:
+    """Share of the peak learning rate at `progress` (0–1): linear up, then linear down."""
+    if progress < warmup_ratio:
+        return max(progress / warmup_ratio, 1e-3)
+    left = (1.0 - progress) / max(1.0 - warmup_ratio, 1e-9)
+    return FINAL_RATE + (1.0 - FINAL_RATE) * max(left, 0.0)
