@@ -5,3 +5,14 @@ class TracesConfig(AppConfig):
     name = "apps.traces"
     label = "traces"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Tell the rooms below what this one does with their events and ended runs."""
+        from apps.runs.finishers import FINISHERS
+        from apps.runs.ingest import HANDLERS
+        from apps.traces.finish import finish_games, finish_verify
+        from apps.traces.ingest import store_episodes
+
+        HANDLERS["episode"] = store_episodes
+        FINISHERS["eval"] = FINISHERS["rollout"] = finish_games
+        FINISHERS["verify"] = finish_verify

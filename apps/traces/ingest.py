@@ -1,0 +1,123 @@
+"""Finished episodes become rows: episode, turns, unlocks. Runs inside ingest's transaction.
+
+An episode has one key within its run. A second one with the same key (two attempts played it)
+changes nothing, unless the stored one was broken: then the new one takes its place and its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from apps.traces.models import Episode, EpisodeTurn, Unlock
+from engine.events import Event
+from engine.traces.record import BROKEN, EpisodeKey
+from synthweb.bell import ring
+
+if TYPE_CHECKING:
+    from apps.runs.ingest import IngestContext
+
+_COPIED = (
+    "task", "world_version", "seed", "repeat", "policy_version", "policy", "model", "provider",
+    "temperature", "episode_return", "outcome_reward", "n_achievements", "n_steps", "n_turns",
+    "n_failed_calls", "ended", "ending", "error", "prompt_tokens", "completion_tokens",
+    "cost_usd", "duration_s", "final_hash", "final_view",
+)  # fmt: skip
+_TURN = (
+    "index", "error_code", "reward", "n_steps", "prompt_tokens", "completion_tokens", "queue_ms",
+    "model_ms", "env_ms",
+)  # fmt: skip
+_MAX_ERROR = 4000
+
+
+def store_episodes(ctx: IngestContext, events: Sequence[Event]) -> None:
+    """Insert the episodes of a batch with a handful of statements, however many there are."""
+    stored = _stored_episodes(ctx.run.pk, (event.data["summary"]["seed"] for event in events))
+    fresh: list[tuple[Event, Episode]] = []
+    for event in events:
+        episode = _row(ctx, event)
+        before = stored.get(_key(episode))
+        if before is None:
+            stored[_key(episode)] = episode
+            fresh.append((event, episode))
+        elif before.pk is None or not _replaces(episode, before):
+            ctx.note(event, episode_id=before.pk)
+        else:
+            _replace(before, episode, event.data["summary"])
+            ctx.note(event, episode_id=before.pk)
+    Episode.objects.bulk_create([episode for _, episode in fresh])
+    for event, episode in fresh:
+        ctx.note(event, episode_id=episode.pk)
+    _store_parts((episode, event.data["summary"]) for event, episode in fresh)
+    ring("pages:traces")
+
+
+def _stored_episodes(run_id: int, seeds: Iterable[int]) -> dict[EpisodeKey, Episode]:
+    rows = Episode.objects.filter(run_id=run_id, seed__in=set(seeds))
+    return {_key(row): row for row in rows}
+
+
+def _key(row: Episode) -> EpisodeKey:
+    return EpisodeKey(row.task, row.world_version, row.seed, row.repeat, row.policy_version)
+
+
+def _row(ctx: IngestContext, event: Event) -> Episode:
+    summary, payload = event.data["summary"], event.data["payload"]
+    values = {name: _plain(summary[name]) for name in _COPIED}
+    values["ending"] = values["ending"][:200]
+    values["error"] = values["error"][:_MAX_ERROR]
+    return Episode(
+        run=ctx.run,
+        shard=ctx.shard,
+        broken=summary["ended"] in BROKEN,
+        started_at=datetime.fromtimestamp(summary["started_at"], tz=UTC),
+        storage_key=ctx.store_file(payload),
+        payload_sha256=payload["sha256"],
+        payload_size=payload["size"],
+        **values,
+    )
+
+
+def _replaces(new: Episode, old: Episode) -> bool:
+    """A played-out episode replaces a broken one; a broken one only a cancelled one."""
+    if not old.broken:
+        return False
+    return not new.broken or (old.ended == "cancelled" and new.ended != "cancelled")
+
+
+def _replace(old: Episode, new: Episode, summary: Mapping[str, Any]) -> None:
+    """Put the new game into the old row, so that links to it stay."""
+    old.turns.all().delete()
+    old.unlocks.all().delete()
+    new.pk = old.pk
+    new.save(force_update=True)
+    _store_parts([(new, summary)])
+
+
+def _store_parts(episodes: Iterable[tuple[Episode, Mapping[str, Any]]]) -> None:
+    turns: list[EpisodeTurn] = []
+    unlocks: list[Unlock] = []
+    for episode, summary in episodes:
+        turns += [_turn(episode, turn) for turn in summary["turns"]]
+        unlocks += [Unlock(episode=episode, **unlock) for unlock in summary["unlocks"]]
+    EpisodeTurn.objects.bulk_create(turns, batch_size=500)
+    Unlock.objects.bulk_create(unlocks, batch_size=500)
+
+
+def _turn(episode: Episode, turn: Mapping[str, Any]) -> EpisodeTurn:
+    return EpisodeTurn(
+        episode=episode,
+        actions=_plain(_words(turn["actions"]))[:300],
+        unlocked=_plain(_words(turn["unlocked"]))[:300],
+        **{name: turn[name] for name in _TURN},
+    )
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else " ".join(map(str, value))
+
+
+def _plain(value: Any) -> Any:
+    """Postgres takes no NUL in text; a model may well write one."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value

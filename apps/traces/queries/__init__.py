@@ -1,0 +1,39 @@
+"""All reads of episodes: lists (`episodes`), payloads (`payload`), scores and comparison."""
+
+from apps.traces.queries.compare import Comparison, compare_runs
+from apps.traces.queries.episodes import (
+    ORDERS,
+    EpisodeDetail,
+    EpisodeQuery,
+    EpisodeRow,
+    get_episode,
+    list_episodes,
+    list_labels,
+)
+from apps.traces.queries.payload import (
+    episode_steps,
+    live_steps,
+    load_payload,
+    load_trace,
+    load_turns,
+)
+from apps.traces.queries.scores import run_scores, unlocks_of
+
+__all__ = [
+    "ORDERS",
+    "Comparison",
+    "EpisodeDetail",
+    "EpisodeQuery",
+    "EpisodeRow",
+    "compare_runs",
+    "episode_steps",
+    "get_episode",
+    "list_episodes",
+    "list_labels",
+    "live_steps",
+    "load_payload",
+    "load_trace",
+    "load_turns",
+    "run_scores",
+    "unlocks_of",
+]

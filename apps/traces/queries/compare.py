@@ -1,0 +1,164 @@
+"""Runs against the first of them, world by world: pairs share task, world version, seed, repeat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from apps.accounts.errors import Refused, not_found
+from apps.accounts.models import Project
+from apps.runs.models import Run
+from apps.traces.models import Episode, Unlock
+from apps.traces.queries.scores import achievement_names, unlocks_of
+from engine.rollout.scores import (
+    PairedDifference,
+    achievement_differences,
+    as_dict,
+    paired_difference,
+)
+
+MAX_RUNS = 10
+PairKey = tuple[str, str, int, int]
+
+
+class Played(NamedTuple):
+    """A scored episode, as the comparison needs it."""
+
+    episode_id: int
+    n_achievements: int
+    episode_return: float
+    unlocked: frozenset[str]
+
+
+class Comparison(NamedTuple):
+    """`pairs`: one dictionary for every run after the first; `notes`: leaks, in words."""
+
+    runs: list[Run]
+    pairs: list[dict[str, Any]]
+    notes: list[str]
+
+
+def compare_runs(*, project: Project, run_ids: Sequence[int]) -> Comparison:
+    """Each run against the first, by mean unique achievements, on the worlds that both played.
+
+    A pair: a, b (run ids), n, mean_a, mean_b, difference (b - a), ci95 [low, high], wins, ties,
+    losses, per_achievement {name: {difference, ci95, rate_a, rate_b, n}}, verdict (a sentence),
+    games [{seed, repeat, a, b, unique_a, unique_b}] linking both episodes, and notes.
+    Broken episodes and worlds of different versions are never paired. Raises Refused(404 | 422).
+    """
+    ids = list(dict.fromkeys(run_ids))
+    if not 2 <= len(ids) <= MAX_RUNS:
+        raise Refused("bad_runs", f"Compare 2 to {MAX_RUNS} different runs.", status=422)
+    found = Run.objects.filter(project=project).in_bulk(ids)
+    for run_id in ids:
+        if run_id not in found:
+            raise not_found("run", run_id)
+    runs = [found[run_id] for run_id in ids]
+    played = [_played(run) for run in runs]
+    pairs = [
+        _compare(runs[0], run, played[0], other)
+        for run, other in zip(runs[1:], played[1:], strict=True)
+    ]
+    leaks = [
+        f"Run {run.pk}: its model was trained on {len(run.leaked_seeds)} of these worlds."
+        for run in runs
+        if run.leaked_seeds
+    ]
+    return Comparison(runs, pairs, leaks)
+
+
+def _played(run: Run) -> dict[PairKey, Played]:
+    """The run's scored episodes by world. With several policy versions the newest counts."""
+    unlocked = unlocks_of(Unlock.objects.filter(episode__run=run))
+    rows = Episode.objects.filter(run=run, broken=False).order_by("policy_version")
+    return {
+        (row.task, row.world_version, row.seed, row.repeat): Played(
+            row.pk,
+            row.n_achievements,
+            row.episode_return,
+            frozenset(unlocked.get(row.pk, ())),
+        )
+        for row in rows
+    }
+
+
+def _compare(
+    a: Run, b: Run, games_a: dict[PairKey, Played], games_b: dict[PairKey, Played]
+) -> dict[str, Any]:
+    shared = sorted(games_a.keys() & games_b.keys())
+    left, right = [games_a[key] for key in shared], [games_b[key] for key in shared]
+    result = paired_difference(
+        [float(game.n_achievements) for game in left],
+        [float(game.n_achievements) for game in right],
+    )
+    figures = as_dict(result)
+    names = achievement_names(a, (game.unlocked for game in (*left, *right)))  # type: ignore[misc]
+    details = achievement_differences(
+        [game.unlocked for game in left], [game.unlocked for game in right], names
+    )
+    return {
+        "a": a.pk,
+        "b": b.pk,
+        **{name: figures[name] for name in ("n", "mean_a", "mean_b", "difference")},
+        "ci95": [figures["low"], figures["high"]],
+        **{name: figures[name] for name in ("wins", "ties", "losses")},
+        "per_achievement": {name: _achievement(row) for name, row in details.items()},
+        "verdict": _verdict(a, b, result),
+        "games": [
+            {
+                "seed": key[2],
+                "repeat": key[3],
+                "a": x.episode_id,
+                "b": y.episode_id,
+                "unique_a": x.n_achievements,
+                "unique_b": y.n_achievements,
+            }
+            for key, x, y in zip(shared, left, right, strict=True)
+        ],
+        "notes": _left_out(games_a, games_b, len(shared)),
+    }
+
+
+def _achievement(row: PairedDifference) -> dict[str, Any]:
+    figures = as_dict(row)
+    return {
+        "n": row.n,
+        "rate_a": row.mean_a,
+        "rate_b": row.mean_b,
+        "difference": row.difference,
+        "ci95": [figures["low"], figures["high"]],
+    }
+
+
+def _verdict(a: Run, b: Run, result: PairedDifference) -> str:
+    """The answer in words; nothing is claimed while the interval holds zero."""
+    if result.n == 0:
+        return f"Runs {a.pk} and {b.pk} share no world, so nothing can be said."
+    worlds = f"{result.n} shared world{'s' if result.n != 1 else ''}"
+    if not math.isfinite(result.low):
+        return f"One shared world is too few to tell runs {a.pk} and {b.pk} apart."
+    half = (result.high - result.low) / 2
+    by = f"{abs(result.difference):.2f} ± {half:.2f} achievements on {worlds}"
+    if result.low > 0:
+        return f"Run {b.pk} is better than run {a.pk} by {by}."
+    if result.high < 0:
+        return f"Run {b.pk} is worse than run {a.pk} by {by}."
+    return f"No difference is proven between runs {a.pk} and {b.pk}: {by} (the interval holds 0)."
+
+
+def _left_out(a: dict[PairKey, Played], b: dict[PairKey, Played], n_shared: int) -> list[str]:
+    """What was not paired, and why."""
+    notes = []
+    for task in sorted({key[0] for key in a} & {key[0] for key in b}):
+        versions_a = {key[1] for key in a if key[0] == task}
+        versions_b = {key[1] for key in b if key[0] == task}
+        if versions_a != versions_b:
+            notes.append(
+                f"Worlds of different versions are never paired: {', '.join(sorted(versions_a))} "
+                f"against {', '.join(sorted(versions_b))}."
+            )
+    alone = len(a) + len(b) - 2 * n_shared
+    if alone:
+        notes.append(f"{alone} episodes have no partner in the other run and do not count.")
+    return notes

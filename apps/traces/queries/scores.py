@@ -1,0 +1,75 @@
+"""The scores of a run: means, rates and counts over its episodes, with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from apps.runs.models import Run
+from apps.traces.models import Episode, Unlock
+from engine.errors import ConfigError
+from engine.rollout.scores import achievement_rates, as_dict, bootstrap_mean, crafter_score
+
+_SUMMED = {
+    "failed_calls": "n_failed_calls",
+    "turns": "n_turns",
+    "steps": "n_steps",
+    "prompt_tokens": "prompt_tokens",
+    "completion_tokens": "completion_tokens",
+    "cost_usd": "cost_usd",
+    "duration_s": "duration_s",
+}
+
+
+def run_scores(run: Run) -> dict[str, Any]:
+    """The figures of a run's episodes, JSON-ready. Broken episodes are counted, never scored.
+
+    `unique`, `return`, `outcome`: mean with bootstrap interval; `achievements`: rate with Wilson
+    interval of every achievement of the task; `crafter_score` in percent. Two queries.
+    """
+    episodes = list(Episode.objects.filter(run=run).order_by("id"))
+    scored = [episode for episode in episodes if not episode.broken]
+    unlocked = unlocks_of(Unlock.objects.filter(episode__run=run))
+    names = achievement_names(run, unlocked.values())
+    rates = achievement_rates([unlocked.get(episode.pk, set()) for episode in scored], names)
+    return {
+        "n": len(scored),
+        "n_episodes": len(episodes),
+        "n_broken": len(episodes) - len(scored),
+        "unique": as_dict(bootstrap_mean([float(e.n_achievements) for e in scored])),
+        "return": as_dict(bootstrap_mean([e.episode_return for e in scored])),
+        "outcome": as_dict(bootstrap_mean([e.outcome_reward for e in scored])),
+        "crafter_score": round(crafter_score(rate.rate for rate in rates.values()), 4),
+        "achievements": {name: as_dict(rate) for name, rate in rates.items()},
+        "endings": dict(Counter(episode.ended for episode in episodes)),
+        **{
+            name: round(sum(getattr(episode, field) for episode in episodes), 6)
+            for name, field in _SUMMED.items()
+        },
+    }
+
+
+def unlocks_of(rows: Any) -> dict[int, set[str]]:
+    """Episode id -> names of its achievements. `rows`: a queryset of unlocks."""
+    names: defaultdict[int, set[str]] = defaultdict(set)
+    for episode_id, name in rows.values_list("episode_id", "name"):
+        names[episode_id].add(name)
+    return dict(names)
+
+
+def achievement_names(run: Run, seen: Iterable[set[str]]) -> list[str]:
+    """All achievements of the run's task in its order, those never unlocked included.
+
+    A finished run keeps them in its result, so a page never loads a game to know its names; a
+    task that this version does not know contributes the names that were seen.
+    """
+    kept = run.result.get("achievements")
+    if kept:
+        return list(kept)
+    from engine.tasks import get_task  # a game brings NumPy with it: only who scores pays for it
+
+    try:
+        return list(get_task(run.task).achievements)
+    except ConfigError:
+        return sorted(set().union(*seen))

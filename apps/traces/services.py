@@ -1,0 +1,89 @@
+"""All writes of episodes after they were stored: labels and the outcome of a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from apps.accounts.errors import Refused
+from apps.accounts.models import Role
+from apps.accounts.queries import Actor
+from apps.accounts.services import record
+from apps.runs.models import Need, Run
+from apps.runs.services import InputPlan, ShardPlan, create_run, queue_run
+from apps.traces.models import Episode, Label
+from synthweb.bell import ring
+
+MAX_LABEL = 60
+
+
+def set_label(*, episode: Episode, name: str, actor: Actor) -> Label:
+    """Put a word on an episode. Safe twice: the first stays. Raises Refused(422) for no word."""
+    actor.require(Role.EDITOR)
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_LABEL or "\0" in name:
+        raise Refused(
+            "bad_label",
+            f"A label is 1 to {MAX_LABEL} characters long.",
+            status=422,
+            fields={"name": "1 to 60 characters"},
+        )
+    label, _ = Label.objects.get_or_create(
+        episode=episode, name=name, defaults={"user": actor.user}
+    )
+    ring("pages:traces")
+    return label
+
+
+def remove_label(*, episode: Episode, name: str, actor: Actor) -> None:
+    """Take a word off an episode. Safe twice."""
+    actor.require(Role.EDITOR)
+    Label.objects.filter(episode=episode, name=name).delete()
+    ring("pages:traces")
+
+
+def request_verify(*, episode: Episode, actor: Actor) -> Run:
+    """Queue a run that plays the episode's actions again in a fresh process and compares hashes.
+
+    Every call makes a new run; the newest to end decides `episode.verified`.
+    """
+    actor.require(Role.EDITOR)
+    trace = {
+        "id": episode.pk,
+        "storage_key": episode.storage_key,
+        "sha256": episode.payload_sha256,
+    }
+    with transaction.atomic():
+        run = create_run(
+            project=actor.project,
+            user=actor.user,
+            kind="verify",
+            name=f"verify trace {episode.pk}",
+            config=None,
+            resolved={"type": "verify", "task": episode.task},
+            inputs={"traces": [trace]},
+            task=episode.task,
+            input_rows=[InputPlan("episode", episode.pk, "original", episode.payload_sha256)],
+            shards=[ShardPlan(need=Need.ROLLOUT, total=1)],
+        )
+        record(actor=actor, verb="trace.verify", target=f"trace:{episode.pk}")
+        return queue_run(run=run)
+
+
+def apply_verify(*, run: Run, values: Mapping[str, Any]) -> int:
+    """Write what a verification found into its episodes; returns how many. Safe twice."""
+    changed = 0
+    for report in values.get("reports", ()):
+        ok = bool(report["ok"])
+        note = (
+            f"re-simulated {report['n_steps']} steps to the same hashes"
+            if ok
+            else f"step {report['first_bad_step']}: {report['reason']}"
+        )
+        changed += Episode.objects.filter(pk=report["id"], run__project_id=run.project_id).update(
+            verified=ok, verify_note=note[:300]
+        )
+    ring("pages:traces")
+    return changed
