@@ -1,0 +1,47 @@
+"""Task apps by name. A new one is a folder here and a line in `_TASKS`.
+
+The module of a task is imported when it is first asked for: a worker that plays Crafter never
+loads Math, and the web loads neither.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+
+from engine.errors import ConfigError
+from engine.tasks.base import Task
+
+# canonical name -> (module:class, aliases)
+_TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "crafter": (
+        "engine.tasks.crafter.task:CrafterTask",
+        ("grpo-crafter", "crafter-task", "CrafterClassic", "crafter_classic"),
+    ),
+}
+
+
+def task_names() -> list[str]:
+    """The canonical names."""
+    return sorted(_TASKS)
+
+
+def canonical_name(name: str) -> str:
+    """The canonical name of a task given by name or alias. Raises ConfigError listing the known."""
+    wanted = name.strip().lower().replace("_", "-")
+    for known, (_, aliases) in _TASKS.items():
+        if wanted in {alias.lower().replace("_", "-") for alias in (known, *aliases)}:
+            return known
+    raise ConfigError(f"task {name!r} is unknown; known: {', '.join(task_names())}")
+
+
+def get_task(name: str) -> Task:
+    """The task of that name or alias; one instance a process. Raises ConfigError."""
+    return _load(canonical_name(name))
+
+
+@functools.cache
+def _load(name: str) -> Task:
+    module_name, _, class_name = _TASKS[name][0].partition(":")
+    task: Task = getattr(importlib.import_module(module_name), class_name)()
+    return task

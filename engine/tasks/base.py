@@ -7,7 +7,7 @@ A task makes games; a game is one episode's world. The player (`engine/rollout`)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 Action = int | str
@@ -27,6 +27,17 @@ class PastCall(NamedTuple):
 
     actions: tuple[str, ...]  # the names that were played; empty when the call failed
     error: str  # why it failed, told to the model; "" when it did not
+
+
+class ScriptedCall(NamedTuple):
+    """What a scripted policy answers: one tool call."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+# messages of the turn, turn key (seed, repeat, turn) -> call. Nothing else may decide it.
+Scripted = Callable[[Sequence[Message], tuple[int, int, int]], ScriptedCall]
 
 
 class Game(Protocol):
@@ -75,6 +86,7 @@ class Task(Protocol):
     actions: tuple[str, ...]
     tools: list[dict[str, Any]]  # OpenAI tool definitions
     tool_choice: dict[str, Any]
+    scripted: Mapping[str, Scripted]  # policies that need no model: "random", "guide"
 
     def new_game(self, seed: int, options: Mapping[str, Any]) -> Game:
         """A fresh world. options: difficulty, observation (format), and the task's own keys.

@@ -1,0 +1,187 @@
+"""What the player has seen, and how to walk there.
+
+Lives here: the memory of seen tiles and the routes over them. The words are `text.py`. Memory is no
+part of the rules: it follows from the steps played, however often a text or picture was made.
+
+Seen tiles are kept with a border, so that no walk needs a bounds check: position (x, y) of the map
+is `(x + BORDER) * WIDTH + y + BORDER`; 0 is unseen, 255 outside the map.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engine.tasks.crafter.objects import Object, Plant
+from engine.tasks.crafter.rules import (
+    MATERIAL_ID,
+    MATERIALS,
+    SIZE,
+    VIEW_HEIGHT,
+    VIEW_WIDTH,
+    WALKABLE,
+)
+from engine.tasks.crafter.world import World
+
+BORDER = 8
+WIDTH = SIZE + 2 * BORDER
+OUTSIDE = 255
+HALF_X, HALF_Y = VIEW_WIDTH // 2, VIEW_HEIGHT // 2
+FAR = 14  # presses; what is farther is not told
+LOOK_AHEAD = 5  # presses; how far a walk to unseen land looks
+MOVES = (("left", -WIDTH), ("right", WIDTH), ("up", -1), ("down", 1))
+_WALKABLE = bytes(1 if tile in WALKABLE else 0 for tile in range(256))
+CREATURES = {2: "cow", 3: "zombie", 4: "skeleton", 6: "plant"}
+_TELLING = {MATERIAL_ID[name]: name for name in MATERIALS if name not in ("grass", "sand", "path")}
+
+_ROW = bytes([OUTSIDE] * BORDER + [0] * SIZE + [OUTSIDE] * BORDER)
+_EMPTY = bytes([OUTSIDE] * BORDER * WIDTH) + _ROW * SIZE + bytes([OUTSIDE] * BORDER * WIDTH)
+
+Route = tuple[tuple[str, int], ...]  # (("left", 3), ("up", 1)): runs of presses
+
+
+class Sight(NamedTuple):
+    """Routes to the nearest of each kind; `new` leads to unseen land (empty: nowhere)."""
+
+    routes: dict[str, Route]
+    new: Route
+
+
+class Memory:
+    """The tiles seen so far; call `look` after every step."""
+
+    def __init__(self, seen: bytes = b"") -> None:
+        self.seen = bytearray(_EMPTY)
+        for x in range(SIZE):
+            row = seen[x * SIZE : (x + 1) * SIZE]
+            start = (x + BORDER) * WIDTH + BORDER
+            self.seen[start : start + len(row)] = row
+
+    def look(self, world: World) -> None:
+        """Remember the tiles in view."""
+        player, materials, seen = world.player, world.materials, self.seen
+        top, bottom = max(0, player.y - HALF_Y), min(SIZE, player.y + HALF_Y + 1)
+        for x in range(max(0, player.x - HALF_X), min(SIZE, player.x + HALF_X + 1)):
+            start = (x + BORDER) * WIDTH + BORDER
+            seen[start + top : start + bottom] = materials[x * SIZE + top : x * SIZE + bottom]
+
+    def pack(self) -> bytes:
+        """SIZE * SIZE bytes without the border, for `Memory(seen)`."""
+        starts = ((x + BORDER) * WIDTH + BORDER for x in range(SIZE))
+        return b"".join(bytes(self.seen[start : start + SIZE]) for start in starts)
+
+
+def creatures_in_view(world: World) -> list[Object]:
+    """Everything but the player that stands in the 9 x 7 tiles, in order of the rows."""
+    player, object_at = world.player, world.object_at
+    found = []
+    for y in range(max(0, player.y - HALF_Y), min(SIZE, player.y + HALF_Y + 1)):
+        for x in range(max(0, player.x - HALF_X), min(SIZE, player.x + HALF_X + 1)):
+            thing = object_at[x * SIZE + y]
+            if thing is not None and thing is not player:
+                found.append(thing)
+    return found
+
+
+def find_routes(world: World, memory: Memory) -> Sight:
+    """The shortest walk to the nearest of each kind, over tiles seen, around what is in view.
+
+    A route's presses end facing the thing: the last one turns, because the thing blocks the way.
+    The presses of a route sum to the offset. Horizontal before vertical where both are as short.
+    """
+    home = (world.player.x + BORDER) * WIDTH + world.player.y + BORDER
+    things = _things(world)
+    came: dict[int, tuple[int, str]] = {home: (home, "")}
+    ends: dict[str, tuple[int, str]] = {}  # kind -> the tile before it, the last press
+    facing = {"left": -WIDTH, "right": WIDTH, "up": -1, "down": 1}
+    ahead = home + world.player.facing[0] * WIDTH + world.player.facing[1]
+    rings: list[list[int]] = [[home]]
+    seen = memory.seen
+    for _ in range(FAR):
+        ring: list[int] = []
+        for tile in rings[-1]:
+            for name, offset in MOVES:
+                beside = tile + offset
+                if beside in came:
+                    continue
+                kind = things.get(beside) or _TELLING.get(seen[beside], "")
+                if kind:
+                    ends.setdefault(kind, (tile, name))
+                elif _WALKABLE[seen[beside]]:
+                    came[beside] = (tile, name)
+                    ring.append(beside)
+        if not ring:
+            break
+        rings.append(ring)
+    routes = {}
+    for kind, (tile, name) in ends.items():
+        if tile == home and _kind_at(ahead, things, seen) == kind:
+            routes[kind] = ()
+        else:
+            routes[kind] = _runs([*_walk(came, tile), name])
+    return Sight(routes, _runs(_way_to_unseen(rings, came, seen, ahead - home, facing)))
+
+
+def _things(world: World) -> dict[int, str]:
+    things = {}
+    for thing in creatures_in_view(world):
+        name = CREATURES.get(thing.kind, "arrow")
+        if isinstance(thing, Plant) and not thing.ripe:
+            name = "sapling"
+        things[(thing.x + BORDER) * WIDTH + thing.y + BORDER] = name
+    return things
+
+
+def _kind_at(tile: int, things: dict[int, str], seen: bytearray) -> str:
+    return things.get(tile) or _TELLING.get(seen[tile], "")
+
+
+def _walk(came: dict[int, tuple[int, str]], tile: int) -> list[str]:
+    """The presses from the player to `tile`."""
+    presses: list[str] = []
+    while True:
+        tile, name = came[tile]
+        if not name:
+            return presses[::-1]
+        presses.append(name)
+
+
+def _runs(presses: list[str]) -> Route:
+    runs: list[tuple[str, int]] = []
+    for press in presses:
+        if runs and runs[-1][0] == press and runs[-1][1] < 9:
+            runs[-1] = (press, runs[-1][1] + 1)
+        else:
+            runs.append((press, 1))
+    return tuple(runs)
+
+
+def _way_to_unseen(
+    rings: list[list[int]],
+    came: dict[int, tuple[int, str]],
+    seen: bytearray,
+    heading: int,
+    facing: dict[str, int],
+) -> list[str]:
+    """Presses towards the most unseen tiles: about five steps away, else the first that shows any.
+
+    Going on straight is worth a few tiles more, so that two turns do not undo each other.
+    """
+    near = min(LOOK_AHEAD, len(rings) - 1)
+    for ring in (rings[near], *rings[near + 1 :], *rings[near - 1 : 0 : -1]):
+        best, best_score = -1, 0
+        for tile in ring:
+            score = _n_unseen(seen, tile)
+            if score and facing.get(_walk(came, tile)[0]) == heading:
+                score += 4
+            if score > best_score:
+                best, best_score = tile, score
+        if best >= 0:
+            return _walk(came, best)
+    return []
+
+
+def _n_unseen(seen: bytearray, tile: int) -> int:
+    """How many unseen tiles the view from `tile` would show."""
+    first = tile - HALF_X * WIDTH - HALF_Y
+    last = tile + HALF_X * WIDTH - HALF_Y
+    return sum(seen.count(0, at, at + VIEW_HEIGHT) for at in range(first, last + 1, WIDTH))

@@ -1,0 +1,255 @@
+"""What the model reads: the observation in three formats, and the prompt around it.
+
+| format  | for                         | holds |
+|---------|-----------------------------|-------|
+| map     | big models (the default)    | the 9 x 7 view row by row, and all facts of `compact` in the same words |
+| compact | small models, 30-60 tokens  | one short line a fact, always in the same order |
+| synth   | Synth-compatible clients    | the exact layout of synth-ai's task app, with the whole view, right way round |
+
+A fact line of `compact` and `map`: `tree left 3 up 1` are the presses after which the player faces
+the nearest tree known (they sum to its offset); `tree here` says that it does already. `new` leads
+to unseen land. `now` names achievements still open that the actions of these names unlock here and
+now, in an order in which all of them work. A line that would be empty is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.tasks.base import Message, PastCall
+from engine.tasks.crafter.objects import Plant
+from engine.tasks.crafter.player import Player
+from engine.tasks.crafter.rules import (
+    ACHIEVEMENTS,
+    ACTIONS,
+    DIRECTION_NAME,
+    FURNACE,
+    LENGTH,
+    MAKE,
+    MATERIALS,
+    PLACE,
+    SIZE,
+    TABLE,
+    VITALS,
+)
+from engine.tasks.crafter.sight import CREATURES, HALF_X, HALF_Y, Memory, Route, find_routes
+from engine.tasks.crafter.world import World
+
+FORMATS = ("map", "compact", "synth")
+DARK = 0.4  # daylight below it is called night
+# The order of route lines; what can hurt comes first.
+KINDS = (
+    "zombie", "skeleton", "arrow", "cow", "plant", "water", "tree", "stone",
+    "coal", "iron", "diamond", "table", "furnace", "lava",
+)  # fmt: skip
+# The order in which `now` is worked out: what others need comes first.
+_NOW = (
+    "place_table", "make_wood_pickaxe", "make_wood_sword", "make_stone_pickaxe",
+    "make_iron_pickaxe", "make_stone_sword", "make_iron_sword", "place_plant", "place_furnace",
+    "place_stone",
+)  # fmt: skip
+
+
+def observe(world: World, memory: Memory, unlocked: Sequence[str], format_: str) -> str:
+    """The observation in one of FORMATS; `unlocked` are the achievements so far, in order."""
+    if format_ == "synth":
+        return _synth(world)
+    facts = "\n".join(_facts(world, memory, unlocked))
+    if format_ == "compact":
+        return facts
+    return f"step {world.n_steps}\n{_grid(world, ' ')}\n{facts}"
+
+
+def _facts(world: World, memory: Memory, unlocked: Sequence[str]) -> list[str]:
+    player = world.player
+    have = player.inventory
+    lines = [" ".join(f"{name} {have[name]}" for name in VITALS)]
+    items = [f"{name} {amount}" for name, amount in have.items() if amount and name not in VITALS]
+    lines.append(" ".join(["have", *items]) if items else "have nothing")
+    lines.append(" ".join(["done", *unlocked]) if unlocked else "done nothing")
+    if player.sleeping:
+        lines.append("sleeping")
+    if world.daylight < DARK:
+        lines.append("night")
+    now = possible_now(world)
+    if now:
+        lines.append(" ".join(["now", *now]))
+    stations = [
+        name
+        for name, material in (("table", TABLE), ("furnace", FURNACE))
+        if world.is_nearby(player.x, player.y, material)
+    ]
+    if stations:
+        lines.append(" ".join(["at", *stations]))
+    lines.append(f"ahead {_ahead(world)}")
+    sight = find_routes(world, memory)
+    lines += [f"{kind} {_words(sight.routes[kind])}" for kind in KINDS if kind in sight.routes]
+    if sight.new:
+        lines.append(f"new {_words(sight.new)}")
+    return lines
+
+
+def _words(route: Route) -> str:
+    return " ".join(f"{name} {count}" for name, count in route) if route else "here"
+
+
+def possible_now(world: World) -> list[str]:
+    """Open achievements that the actions of the same names unlock here, one after the other."""
+    player = world.player
+    left = dict(player.inventory)
+    near = {
+        material for material in (TABLE, FURNACE) if world.is_nearby(player.x, player.y, material)
+    }
+    names: list[str] = []
+    ahead_free = True
+    for name in _NOW:
+        verb, _, thing = name.partition("_")
+        if player.achievements[name]:
+            continue
+        uses = PLACE[thing].uses if verb == "place" else MAKE[thing].uses
+        if any(left[item] < amount for item, amount in uses.items()):
+            continue
+        if verb == "place":
+            if not (ahead_free and player.can_place(thing)):
+                continue
+            ahead_free = False
+            near.add(PLACE[thing].material)
+        elif not near.issuperset(MAKE[thing].nearby):
+            continue
+        else:
+            left[thing] += MAKE[thing].gives
+        for item, amount in uses.items():
+            left[item] -= amount
+        names.append(name)
+    return names
+
+
+def tile_name(world: World, x: int, y: int) -> str:
+    """What a tile shows: the thing on it, else its material; "edge" outside the map."""
+    if not (0 <= x < SIZE and 0 <= y < SIZE):
+        return "edge"
+    thing = world.object_at[x * SIZE + y]
+    if thing is None:
+        return MATERIALS[world.materials[x * SIZE + y] - 1]
+    if isinstance(thing, Player):
+        return "player"
+    if isinstance(thing, Plant):
+        return "plant" if thing.ripe else "sapling"
+    return CREATURES.get(thing.kind, "arrow")
+
+
+def _ahead(world: World) -> str:
+    return tile_name(world, *world.player.target())
+
+
+def _grid(world: World, separator: str) -> str:
+    """The 9 x 7 view: rows from north to south, columns from west to east."""
+    player = world.player
+    return "\n".join(
+        separator.join(
+            tile_name(world, x, y) for x in range(player.x - HALF_X, player.x + HALF_X + 1)
+        )
+        for y in range(player.y - HALF_Y, player.y + HALF_Y + 1)
+    )
+
+
+def _synth(world: World) -> str:
+    """The text of synth-ai's task app, word for word; its map showed 5 x 5 tiles, transposed."""
+    player = world.player
+    items = [f"{k}:{v}" for k, v in player.inventory.items() if v and k != "health"]
+    unlocked = [name for name in ACHIEVEMENTS if player.achievements[name]]
+    return "\n".join(
+        (
+            "=== CRAFTER GAME STATE ===",
+            f"Step: {world.n_steps}/{LENGTH}",
+            f"Health: {player.health}",
+            f"Position: [{player.x}, {player.y}]",
+            f"Facing: [{player.facing[0]}, {player.facing[1]}]",
+            f"Inventory: {', '.join(items) if items else 'empty'}",
+            f"Achievements: {', '.join(unlocked) if unlocked else 'none'}",
+            "",
+            f"Local Map View ({2 * HALF_X + 1}x{2 * HALF_Y + 1}):",
+            _grid(world, " "),
+            "",
+            "Choose your next actions.",
+            "",
+        )
+    )
+
+
+_RULES = """You play Crafter: a survival game on a grid. Unlock as many different achievements as you can.
+Answer with one call of interact_many with 1 to 8 actions, best 1 to 5; they are played in order.
+move_left, move_right, move_up and move_down turn you that way and walk if the tile is free; \
+do acts on the tile ahead: it fells trees, mines, drinks, eats, hits, and searches grass for a sapling.
+place_table needs {table}, placed on a free tile ahead. Near a table: make_wood_pickaxe {wood_pickaxe}, \
+make_wood_sword {wood_sword}, make_stone_pickaxe {stone_pickaxe}, make_stone_sword {stone_sword}. \
+place_furnace {furnace}. Near table and furnace: make_iron_pickaxe {iron_pickaxe}, \
+make_iron_sword {iron_sword}. place_stone {stone}, place_plant {plant} on grass.
+Stone and coal need a wood pickaxe, iron a stone pickaxe, diamond an iron pickaxe. \
+Sleep when energy is low; you wake when it is full. Do not walk into lava.
+Achievements: {achievements}."""
+
+_LEGEND = """Facts: "tree left 3 up 1" are the moves after which you face the nearest tree known, \
+"tree here" says you do already; "new" leads to unseen land; "ahead" is the tile you face; \
+"now" names achievements that you can unlock at once by the actions of these names; \
+"at" names what you can craft with here."""
+
+_MAP_LEGEND = (
+    """The map shows 9 x 7 tiles, north at the top, west on the left, you in the middle."""
+)
+
+_SYNTH_SYSTEM = """You play Crafter: collect resources, craft tools, survive, unlock achievements.
+Always return a single tool call: interact_many({actions: [...]}) with 1 to 8 actions."""
+
+
+def system_prompt(format_: str) -> str:
+    """The system message; the same in every turn of every episode of a format."""
+    recipes = {
+        name: ", ".join(f"{amount} {item}" for item, amount in info.uses.items())
+        for table in (PLACE, MAKE)
+        for name, info in table.items()
+    }
+    rules = _RULES.format(achievements=", ".join(ACHIEVEMENTS), **recipes)
+    if format_ == "compact":
+        return f"{rules}\n{_LEGEND}"
+    if format_ == "map":
+        return f"{rules}\n{_MAP_LEGEND} {_LEGEND}"
+    return f"{_SYNTH_SYSTEM}\nAvailable actions: {', '.join(ACTIONS)}"
+
+
+_SYSTEM = {format_: system_prompt(format_) for format_ in FORMATS}
+
+
+def build_messages(text: str, past: Sequence[PastCall], format_: str) -> list[Message]:
+    """One system and one user message: the observation, then the last calls.
+
+    `map` and `synth` show the last three, newest first; `compact` only says why the last one
+    failed, because every token counts and its facts need no past.
+    """
+    if format_ == "compact":
+        failed = f"\nfailed {past[-1].error}" if past and past[-1].error else ""
+        user = text + failed
+    elif format_ == "map":
+        user = f"{text}\nlast calls, newest first:\n{_past_lines(past)}"
+    else:
+        user = f"{text}\n\nPrevious tool calls (most recent first):\n{_past_lines(past)}"
+    return [
+        {"role": "system", "content": _SYSTEM[format_]},
+        {"role": "user", "content": user},
+    ]
+
+
+def _past_lines(past: Sequence[PastCall]) -> str:
+    lines = []
+    for call in reversed(past[-3:]):
+        if call.error:
+            lines.append(f"- failed: {call.error}")
+        else:
+            actions = ",".join(f'"{name}"' for name in call.actions)
+            lines.append(f'- interact_many: {{"actions":[{actions}]}}')
+    return "\n".join(lines) or "- none"
+
+
+def facing_name(world: World) -> str:
+    """left, right, up or down."""
+    return DIRECTION_NAME[world.player.facing]
