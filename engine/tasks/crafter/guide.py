@@ -18,6 +18,7 @@ from engine.tasks.crafter.rules import ACTIONS
 from engine.tasks.crafter.text import KINDS
 
 MOST = 5  # actions in a turn
+TABLE_WOOD = 4
 _PLACEABLE = ("grass", "sand", "path")
 _LISTS = ("done", "now", "at")
 
@@ -117,11 +118,9 @@ def _survive(facts: Facts) -> list[str]:
 
 def _craft(facts: Facts) -> list[str]:
     """Do what unlocks something at once; the first table waits for the wood of its first tools."""
-    now = [name for name in facts.lists["now"] if name != "place_table"]
-    if "place_table" in facts.lists["now"] and (
-        facts.count("wood") >= 5 or "tree" not in facts.routes
-    ):
-        now.insert(0, "place_table")
+    now = facts.lists["now"]
+    if "place_table" in now and facts.count("wood") < TABLE_WOOD and "tree" in facts.routes:
+        now = []
     if now:
         return now
     stone_tools = not (facts.is_done("make_stone_pickaxe") and facts.is_done("make_stone_sword"))
@@ -158,12 +157,14 @@ def _harvest(facts: Facts) -> list[str]:
     if not known:
         return []
     _, kind, times = min(known, key=lambda entry: entry[0])
+    if kind == "tree" and not facts.is_done("collect_sapling"):
+        times = 2  # the felled tree leaves grass: search it
     return _go(facts, kind, times=times)
 
 
 def _wood_wanted(facts: Facts) -> int:
     if not facts.is_done("place_table"):
-        return 5
+        return TABLE_WOOD
     if not facts.is_done("make_wood_pickaxe") or not facts.is_done("make_wood_sword"):
         return 2
     if not facts.is_done("make_stone_pickaxe") or not facts.is_done("make_stone_sword"):
@@ -172,7 +173,10 @@ def _wood_wanted(facts: Facts) -> int:
 
 
 def _explore(facts: Facts) -> list[str]:
-    """Search the grass ahead for a sapling, else walk to unseen land."""
-    if not facts.is_done("collect_sapling") and facts.ahead == "grass":
+    """Walk to unseen land; until there is a sapling, search the grass at the end of each walk."""
+    walk = facts.routes.get("new")
+    if not facts.is_done("collect_sapling"):
+        if walk:
+            return [*walk[: MOST - 1], "do"]
         return ["do"] * MOST
-    return facts.routes.get("new") or ["move_right"] * MOST
+    return walk or ["move_right"] * MOST
