@@ -17,10 +17,10 @@ from pathlib import Path
 from engine.errors import Cancelled, EngineError, LeaseLost
 from engine.events import ErrorData
 from engine.jobs import load_job
-from engine.jobs.cancellation import Cancellation
 from engine.jobs.job import Job, open_job
-from engine.jobs.lease import (
+from engine.lease import (
     EXIT_LEASE_LOST,
+    Cancellation,
     arm_parent_death,
     cancel_on_signal,
     is_supervised,

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from engine.errors import ConfigError, StorageError
 from engine.events import EventType, EventWriter, FileData, read_events
-from engine.jobs.cancellation import Cancellation
+from engine.lease import Cancellation
 
 Content = bytes | str | Callable[[BinaryIO], None]
 EpisodeId = tuple[int, int]  # (seed, repeat)

@@ -19,8 +19,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from engine.errors import EngineError
-from engine.jobs.cancellation import Cancellation
-from engine.jobs.lease import arm_parent_death, cancel_on_signal, is_supervised, watch_lease
+from engine.lease import (
+    Cancellation,
+    arm_parent_death,
+    cancel_on_signal,
+    is_supervised,
+    watch_lease,
+)
 
 TOKEN_VARIABLE = "SYNTHWEB_SERVE_TOKEN"  # noqa: S105  the variable's name, no secret
 EXIT_FAILED = 3

@@ -1,6 +1,7 @@
 """How an engine notices that it must stop: its lease, its parent, a signal.
 
-Lives here: the three ways of stopping. Not here: who owns a shard (supervisor and database).
+Lives here: the three ways of stopping, and the switch that carries the wish to whoever works. Not
+here: who owns a shard (supervisor and database).
 
 The supervisor holds the write end of a pipe and writes a byte at each renewal of the lease. Silence
 or EOF means that another attempt may own the shard by now: the process ends at once, without a
@@ -23,16 +24,53 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from engine.errors import ConfigError, LeaseLost
-from engine.jobs.cancellation import Cancellation
+from engine.errors import Cancelled, ConfigError, LeaseLost
 
 EXIT_LEASE_LOST = 5
 SILENCE_S = 30.0
 _PR_SET_PDEATHSIG = 1
+
+
+class Cancellation:
+    """A one-way switch. Safe from any thread; setting it twice changes nothing."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Ask the run to stop; calls what waits for it, once."""
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, []
+            self._event.set()
+        for callback in callbacks:
+            callback()
+
+    def is_set(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raises Cancelled when the run was asked to stop."""
+        if self.is_set():
+            raise Cancelled("The run was asked to stop; what it had finished is kept.")
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep up to `timeout_s`, or until asked to stop; True when asked."""
+        return self._event.wait(timeout_s)
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call `callback` (short, from any thread) when it is set; at once when it is already."""
+        with self._lock:
+            if not self._event.is_set():
+                self._callbacks.append(callback)
+                return
+        callback()
 
 
 def is_supervised(environment: Mapping[str, str]) -> bool:
