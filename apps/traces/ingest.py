@@ -34,22 +34,20 @@ _MAX_ERROR = 4000
 def store_episodes(ctx: IngestContext, events: Sequence[Event]) -> None:
     """Insert the episodes of a batch with a handful of statements, however many there are."""
     stored = _stored_episodes(ctx.run.pk, (event.data["summary"]["seed"] for event in events))
-    fresh: list[tuple[Event, Episode]] = []
+    fresh: dict[EpisodeKey, tuple[Episode, Mapping[str, Any]]] = {}
     for event in events:
-        episode = _row(ctx, event)
-        before = stored.get(_key(episode))
-        if before is None:
-            stored[_key(episode)] = episode
-            fresh.append((event, episode))
-        elif before.pk is None or not _replaces(episode, before):
-            ctx.note(event, episode_id=before.pk)
-        else:
-            _replace(before, episode, event.data["summary"])
-            ctx.note(event, episode_id=before.pk)
-    Episode.objects.bulk_create([episode for _, episode in fresh])
-    for event, episode in fresh:
-        ctx.note(event, episode_id=episode.pk)
-    _store_parts((episode, event.data["summary"]) for event, episode in fresh)
+        episode, summary = _row(ctx, event), event.data["summary"]
+        key = _key(episode)
+        before = stored.get(key)
+        if before is None or (key in fresh and _replaces(episode, before)):
+            stored[key], fresh[key] = episode, (episode, summary)
+        elif key not in fresh and _replaces(episode, before):
+            _replace(before, episode, summary)
+            stored[key] = episode
+    Episode.objects.bulk_create([episode for episode, _ in fresh.values()])
+    _store_parts(fresh.values())
+    for event in events:
+        ctx.note(event, episode_id=stored[_key_of(event.data["summary"])].pk)
     ring("pages:traces")
 
 
@@ -60,6 +58,10 @@ def _stored_episodes(run_id: int, seeds: Iterable[int]) -> dict[EpisodeKey, Epis
 
 def _key(row: Episode) -> EpisodeKey:
     return EpisodeKey(row.task, row.world_version, row.seed, row.repeat, row.policy_version)
+
+
+def _key_of(summary: Mapping[str, Any]) -> EpisodeKey:
+    return EpisodeKey(*(summary[name] for name in EpisodeKey._fields))
 
 
 def _row(ctx: IngestContext, event: Event) -> Episode:
