@@ -1,0 +1,88 @@
+"""Who am I, keys, members, workers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from ninja import Router, Schema
+
+from apps.accounts import queries, services
+from apps.accounts.models import ApiKey, Role
+from apps.api.auth import actor_of
+from apps.api.shapes import KeyOut, Listed, MemberOut
+from apps.runs import queries as run_queries
+
+router = Router(tags=["account"])
+
+
+class KeyIn(Schema):
+    """A key to make. Scopes: read, write, admin."""
+
+    name: str
+    scopes: list[str] = ["read"]
+    expires_at: datetime | None = None
+
+
+@router.get("/me")
+def me(request: HttpRequest) -> dict[str, Any]:
+    """The caller, the project in use, and what the key may do."""
+    actor = actor_of(request)
+    return {
+        "user": actor.user.username,
+        "project": {"id": actor.project.pk, "slug": actor.project.slug, "name": actor.project.name},
+        "role": actor.role.value,
+        "scopes": list(actor.scopes),
+    }
+
+
+@router.get("/keys", response=Listed[KeyOut])
+def list_keys(request: HttpRequest) -> dict[str, Any]:
+    """The project's keys, never their clear text."""
+    actor = actor_of(request)
+    actor.require(Role.ADMIN)
+    return {"items": [KeyOut.of(key) for key in queries.list_keys(actor.project)], "next": None}
+
+
+@router.post("/keys", response={201: dict[str, Any]})
+def create_key(request: HttpRequest, body: KeyIn) -> tuple[int, dict[str, Any]]:
+    """Make a key; `key` in the answer is its clear text, shown this once."""
+    actor = actor_of(request)
+    actor.require(Role.ADMIN)
+    made = services.create_api_key(
+        project=actor.project,
+        user=actor.user,
+        name=body.name,
+        scopes=body.scopes,
+        expires_at=body.expires_at,
+        actor=actor,
+    )
+    return 201, {**KeyOut.of(made.key), "key": made.clear}
+
+
+@router.delete("/keys/{key_id}", response={204: None})
+def revoke_key(request: HttpRequest, key_id: int) -> tuple[int, None]:
+    """Turn a key off for good."""
+    actor = actor_of(request)
+    actor.require(Role.ADMIN)
+    key = get_object_or_404(ApiKey, pk=key_id, project=actor.project)
+    services.revoke_api_key(key=key, actor=actor)
+    return 204, None
+
+
+@router.get("/users", response=Listed[MemberOut])
+def list_members(request: HttpRequest) -> dict[str, Any]:
+    """The project's members and their roles."""
+    actor = actor_of(request)
+    actor.require(Role.ADMIN)
+    rows = queries.list_members(actor.project)
+    return {"items": [MemberOut.of(row) for row in rows], "next": None}
+
+
+@router.get("/workers")
+def list_workers(request: HttpRequest) -> dict[str, Any]:
+    """The workers that reported in the last minutes, their slots and what they hold."""
+    actor_of(request)
+    return {"items": [row._asdict() for row in run_queries.list_workers()], "next": None}
