@@ -188,7 +188,7 @@ class Attempt(models.Model):
 
 
 class Event(models.Model):
-    """What happened. `seq` is run-wide and without gaps; (attempt, attempt_seq) says what is stored."""
+    """What happened. `seq` is run-wide, shared with metric points, and without gaps."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveBigIntegerField()

@@ -59,13 +59,13 @@ def list_workers() -> list[WorkerRow]:
     """The workers that reported within a day, newest report first."""
     moment = now()
     rows = WorkerNode.objects.exclude(name=TICKER).filter(seen_at__gt=moment - timedelta(days=1))
-    return [
-        WorkerRow(
-            *(getattr(node, name) for name in WorkerRow._fields[:-1]),
-            alive=(moment - node.seen_at).total_seconds() < ALIVE_S,
-        )
-        for node in rows.order_by("-seen_at")
-    ]
+    return [_worker(node, moment) for node in rows.order_by("-seen_at")]
+
+
+def _worker(node: WorkerNode, moment: datetime) -> WorkerRow:
+    names = [name for name in WorkerRow._fields if name != "alive"]
+    alive = (moment - node.seen_at).total_seconds() < ALIVE_S
+    return WorkerRow(**{name: getattr(node, name) for name in names}, alive=alive)
 
 
 def list_queue(*, project: Project, limit: int = 100) -> list[QueueRow]:

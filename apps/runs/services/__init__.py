@@ -1,7 +1,8 @@
 """All writes of configs, runs, shards and attempts; the only writer of their states.
 
 `states.py` the state machine, `launch.py` making and queueing, `verbs.py` what people do,
-`leases.py` what workers do, `finish.py` the end of a run, `doorbell.py` ringing workers.
+`leases.py` what workers do, `lost.py` workers that vanished, `workers.py` workers that report,
+`finish.py` the end of a run, `doorbell.py` ringing workers.
 What an engine tells is stored by `apps.runs.ingest`.
 """
 
@@ -19,8 +20,8 @@ from apps.runs.services.leases import (
     finish_shard,
     hand_back,
     renew_lease,
-    requeue_lost,
 )
+from apps.runs.services.lost import abandon_cancelled, requeue_lost, settle_over
 from apps.runs.services.states import add_event, move_run
 from apps.runs.services.verbs import (
     cancel_run,
@@ -30,6 +31,7 @@ from apps.runs.services.verbs import (
     set_notes,
     set_tags,
 )
+from apps.runs.services.workers import forget_worker, report_worker, take_tick
 
 __all__ = [
     "Claim",
@@ -37,6 +39,7 @@ __all__ = [
     "Lease",
     "Settled",
     "ShardPlan",
+    "abandon_cancelled",
     "add_event",
     "cancel_run",
     "check_lease",
@@ -45,10 +48,12 @@ __all__ = [
     "delete_run",
     "fail_attempt",
     "finish_shard",
+    "forget_worker",
     "hand_back",
     "move_run",
     "queue_run",
     "renew_lease",
+    "report_worker",
     "requeue_lost",
     "resume_run",
     "retry_failed",
@@ -56,6 +61,8 @@ __all__ = [
     "ring_workers",
     "set_notes",
     "set_tags",
+    "settle_over",
     "settle_run",
     "store_config",
+    "take_tick",
 ]

@@ -1,4 +1,4 @@
-"""Who holds a shard: claim, renew, finish, hand back, requeue.
+"""Who holds a shard: claim, renew, finish, hand back. Holders that vanish: `lost.py`.
 
 A lease is taken by a conditional UPDATE that also counts `token` up; every later write by the
 holder is conditional on that token, so whoever was replaced cannot write any more (R20). The
@@ -23,7 +23,6 @@ from apps.runs.services.states import add_event, lock_run, move_run
 from engine.errors import LeaseLost
 from synthweb import bell
 
-MAX_LOST = 20  # lost leases of one shard before it counts as poison
 BACK_OFF_MAX_S = 60.0
 CANDIDATES = 5
 
@@ -223,51 +222,6 @@ def _release(
     bell.ring("pages:queue")
     bell.ring("live")
     return run
-
-
-def requeue_lost() -> int:
-    """Put shards whose lease ran out back into the queue, ahead of their age; returns how many.
-
-    Safe from several tickers: each shard is moved by one conditional UPDATE. A shard that lost its
-    worker MAX_LOST times is poison and fails.
-    """
-    lost = Shard.objects.filter(state=ShardState.RUNNING, lease_until__lt=lease_now())
-    return sum(_requeue(shard) for shard in lost.select_related("run")[:1000])
-
-
-def _requeue(shard: Shard) -> bool:
-    """Move one lost shard on. False: its holder renewed in time after all, or another did it."""
-    n_lost = Attempt.objects.filter(shard=shard, outcome="lost").count() + 1
-    with transaction.atomic():
-        run = lock_run(shard.run_id)
-        changed = _after_loss(run, n_lost)
-        moved = Shard.objects.filter(
-            pk=shard.pk, state=ShardState.RUNNING, token=shard.token, lease_until__lt=lease_now()
-        ).update(worker="", lease_until=None, **changed)
-        if not moved:
-            return False
-        Attempt.objects.filter(shard=shard, number=shard.token, ended_at=None).update(
-            ended_at=now(), outcome="lost"
-        )
-        LiveView.objects.filter(shard=shard).delete()
-        message = f"Shard {shard.index} lost its worker ({shard.worker}): taken up again."
-        add_event(run, "log", {"level": "warning", "message": message})
-        if changed["state"] == ShardState.QUEUED:
-            ring_workers([(shard.pk, shard.need, run.priority)])
-    settle_run(run)
-    return True
-
-
-def _after_loss(run: Run, n_lost: int) -> dict[str, Any]:
-    """The fields of a shard whose worker vanished for the `n_lost`-th time."""
-    if run.state == RunState.CANCELLING:
-        return {"state": ShardState.CANCELLED}
-    if n_lost >= MAX_LOST:
-        message = f"The shard lost its worker {n_lost} times."
-        hint = "Look at the workers' logs: it may take more memory than there is."
-        error = {"code": "worker_lost", "message": message, "hint": hint}
-        return {"state": ShardState.FAILED, "error": error}
-    return {"state": ShardState.QUEUED, "waiting_for": "its worker vanished"}
 
 
 def _say(run_id: int, level: str, message: str) -> None:

@@ -1,0 +1,94 @@
+"""From names to things an engine can use: paths on this machine, addresses, keys.
+
+`run.inputs` names checkpoints, datasets and stored files by id; an engine knows only files and
+URLs. Keys go into the child's environment, never into `config.json`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.conf import settings
+
+from apps.checkpoints.models import Checkpoint
+from apps.datasets.models import Dataset
+from apps.providers.models import Provider
+from apps.providers.queries import key_of
+from apps.runs import storage
+from apps.runs.keys import make_run_key
+from apps.runs.models import Run
+from engine.errors import ConfigError
+
+RUN_KEY = "SYNTHWEB_RUN_KEY"
+PROVIDER_KEY = "SYNTHWEB_PROVIDER_KEY"
+
+
+class Prepared(NamedTuple):
+    """Inputs with paths, and the keys to hand over by environment."""
+
+    inputs: dict[str, Any]
+    environment: dict[str, str]
+
+
+def prepare_inputs(run: Run, attempt_id: int) -> Prepared:
+    """Resolve a run's inputs on this machine; files that are missing here are fetched.
+
+    Raises ConfigError when something was deleted meanwhile, StorageError when fetching failed.
+    """
+    environment: dict[str, str] = {}
+    inputs = {
+        name: _with_path(run, value) for name, value in run.inputs.items() if name != "policy"
+    }
+    if "policy" in run.inputs:
+        inputs["policy"] = _policy(run, attempt_id, dict(run.inputs["policy"]), environment)
+    return Prepared(inputs, environment)
+
+
+def _with_path(run: Run, value: Any) -> Any:
+    """Add `path` to every object that names a checkpoint, a dataset or a stored file."""
+    if isinstance(value, list):
+        return [_with_path(run, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "checkpoint_id" in value:
+        from apps.checkpoints.services import local_folder
+
+        return {**value, "path": str(local_folder(_checkpoint(run, value["checkpoint_id"])))}
+    if "dataset_id" in value:
+        from apps.datasets.services import local_file
+
+        dataset = Dataset.objects.filter(project=run.project_id, pk=value["dataset_id"]).first()
+        if dataset is None:
+            raise ConfigError(f"Dataset {value['dataset_id']} was deleted.")
+        return {**value, "path": str(local_file(dataset))}
+    if "storage_key" in value:
+        cache = settings.SYNTHWEB_HOME / "cache" / "files"
+        return {**value, "path": str(storage.local_path(value["storage_key"], cache))}
+    return value
+
+
+def _checkpoint(run: Run, checkpoint_id: int) -> Checkpoint:
+    found = Checkpoint.objects.filter(project=run.project_id, pk=checkpoint_id, deleted_at=None)
+    checkpoint = found.first()
+    if checkpoint is None:
+        raise ConfigError(f"Checkpoint {checkpoint_id} was deleted.")
+    return checkpoint
+
+
+def _policy(
+    run: Run, attempt_id: int, policy: dict[str, Any], environment: dict[str, str]
+) -> dict[str, Any]:
+    """The policy with the address and the name of the key that the child finds."""
+    if "checkpoint_id" in policy:
+        _checkpoint(run, policy["checkpoint_id"])
+        name = policy.setdefault("key_env", RUN_KEY)
+        environment[name] = make_run_key(run.project_id, run.pk, attempt_id)
+    elif policy.get("provider_id"):
+        provider = Provider.objects.filter(project=run.project_id, pk=policy["provider_id"]).first()
+        if provider is None or not provider.enabled:
+            raise ConfigError(
+                f"The provider {policy.get('provider', policy['provider_id'])} is gone or off.",
+                hint="Turn it on under Settings → Providers, then resume the run.",
+            )
+        environment[policy.setdefault("key_env", PROVIDER_KEY)] = key_of(provider)
+    return policy

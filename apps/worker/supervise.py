@@ -1,0 +1,159 @@
+"""One attempt from claim to end: prepare, start the engine, ingest what it tells, judge, let go.
+
+Any step may be the last one before this process is killed: what is in the database then is enough
+for the next attempt. Every write carries the token, so an attempt that was replaced ends silently.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+
+from apps.runs.ingest import Source, ingest_ready
+from apps.runs.models import Event, Shard, ShardState
+from apps.runs.services import (
+    Claim,
+    Settled,
+    add_event,
+    check_lease,
+    fail_attempt,
+    finish_shard,
+    hand_back,
+    renew_lease,
+)
+from apps.worker.child import Child
+from apps.worker.inputs import prepare_inputs
+from apps.worker.keeper import CANCEL, LeaseKeeper
+from apps.worker.outcome import Outcome, judge
+from apps.worker.patience import patiently
+from apps.worker.rundir import leftovers, make_directory, told_result
+from engine.errors import EngineError, LeaseLost
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.15  # between two looks at the events: at most seven small transactions a second
+CANCEL_GRACE_S = 9.0  # for an orderly stop after a cancel; with detection below 15 s
+STOP_GRACE_S = 3.0  # when the worker itself is stopping
+
+
+def supervise(claim: Claim, stopping: threading.Event) -> Settled | None:
+    """Carry one attempt to its end. None: another took over, or the database stayed away."""
+    attempt = _Attempt(claim, stopping)
+    renew, check = partial(renew_lease, claim), partial(check_lease, claim)
+    try:
+        with LeaseKeeper(renew, check) as keeper:
+            return attempt.run(keeper)
+    except LeaseLost as err:
+        log.warning("%s", err)
+        return None
+    except Exception:
+        log.exception("attempt %s of shard %s", claim.token, claim.shard_id)
+        return None
+
+
+class _Attempt:
+    """The steps of one attempt, sharing its claim."""
+
+    def __init__(self, claim: Claim, stopping: threading.Event) -> None:
+        self.claim = claim
+        self.stopping = stopping
+
+    def run(self, keeper: LeaseKeeper) -> Settled:
+        try:
+            shard = patiently(self._load, stop=self.stopping.is_set)
+            for source in leftovers(shard, self.claim.token):
+                self._drain(source)
+            told = told_result(shard)
+            if told is not None:  # it was done; only its worker did not live to say so
+                return self._close(Outcome("succeeded", 0, told.get("values") or {}), keeper)
+            if keeper.cancel.is_set() or self.stopping.is_set():
+                return self._close(Outcome("stopped", 0), keeper)
+            return self._close(self._play(shard, keeper), keeper)
+        except LeaseLost:
+            raise
+        except (EngineError, OSError, ValueError) as err:
+            return self._break(err)
+
+    def _load(self) -> Shard:
+        return Shard.objects.select_related("run").get(pk=self.claim.shard_id)
+
+    def _play(self, shard: Shard, keeper: LeaseKeeper) -> Outcome:
+        """Start the engine and stay with it until it has ended and all it told is ingested."""
+        prepared = prepare_inputs(shard.run, self.claim.attempt_id)
+        directory = make_directory(self.claim, shard, prepared.inputs)
+        source = Source(self.claim.attempt_id, directory)
+        arguments = ["engine", str(directory)]
+        child = Child(arguments, directory, keeper.read_fd, prepared.environment)
+        try:
+            exit_code = self._watch(child, source, keeper)
+        finally:
+            child.kill()
+        self._drain(source)
+        result = Event.objects.filter(attempt=self.claim.attempt_id, type="result").first()
+        asked = child.killed or keeper.cancel.is_set() or self.stopping.is_set()
+        tail = child.stderr_tail()
+        outcome = judge(
+            exit_code,
+            result.data if result else None,
+            asked=asked,
+            last_line=tail.rpartition("\n")[2],
+        )
+        if outcome.end == "failed" and tail:
+            add_event(shard.run, "log", {"level": "error", "message": tail, "source": "stderr"})
+        return outcome
+
+    def _watch(self, child: Child, source: Source, keeper: LeaseKeeper) -> int:
+        """Ingest while the child lives; pass on a cancel or a stop. Returns its exit code."""
+        while True:
+            n_events = self._ingest(source)
+            exit_code = child.wait(0.0 if n_events else POLL_S)
+            if exit_code is not None:
+                return exit_code
+            if keeper.lost.is_set():
+                child.kill()
+                raise LeaseLost(f"Attempt {self.claim.token} of shard {self.claim.shard_id} lost.")
+            if keeper.cancel.is_set():
+                keeper.tell(CANCEL)
+            if keeper.cancel.is_set() or self.stopping.is_set():
+                child.ask_to_stop()
+                if child.overdue(STOP_GRACE_S if self.stopping.is_set() else CANCEL_GRACE_S):
+                    child.kill()
+
+    def _ingest(self, source: Source) -> int:
+        action = partial(ingest_ready, source, self.claim)
+        return patiently(action, stop=self.stopping.is_set)
+
+    def _drain(self, source: Source) -> None:
+        """Ingest all that is complete in the file."""
+        while self._ingest(source):
+            pass
+
+    def _close(self, outcome: Outcome, keeper: LeaseKeeper) -> Settled:
+        """Let go of the shard as the outcome says."""
+        return patiently(partial(self._settle, outcome, keeper), stop=self.stopping.is_set)
+
+    def _settle(self, outcome: Outcome, keeper: LeaseKeeper) -> Settled:
+        claim, code = self.claim, outcome.exit_code
+        if outcome.end == "succeeded":
+            return finish_shard(claim, ShardState.SUCCEEDED, values=outcome.values, exit_code=code)
+        if outcome.end == "stopped" and keeper.cancel.is_set():
+            return finish_shard(
+                claim, ShardState.CANCELLED, values=outcome.values or None, exit_code=code
+            )
+        code_name = (outcome.error or {}).get("code")
+        if outcome.end == "stopped" or (code_name == "lease_lost" and keeper.away):
+            why = "its worker was stopped" if self.stopping.is_set() else "its engine was stopped"
+            return hand_back(claim, why=why, exit_code=code)
+        error = outcome.error or {"code": "failed", "message": "The engine failed.", "hint": ""}
+        return fail_attempt(claim, error=error, retryable=outcome.retryable, exit_code=code)
+
+    def _break(self, err: Exception) -> Settled:
+        """End the attempt because of an error on our side of the child."""
+        log.warning("attempt %s of shard %s: %s", self.claim.token, self.claim.shard_id, err)
+        hint = err.hint if isinstance(err, EngineError) else ""
+        code = err.code if isinstance(err, EngineError) else "worker_error"
+        retryable = err.retryable if isinstance(err, EngineError) else True
+        error = {"code": code, "message": str(err), "hint": hint}
+        action = partial(fail_attempt, self.claim, error=error, retryable=retryable)
+        return patiently(action, stop=self.stopping.is_set)

@@ -1,0 +1,109 @@
+"""What happens every few seconds whether or not a message arrived; the net under every doorbell.
+
+Each step is safe to do twice at once, and one that fails does not keep the others from happening.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils.timezone import now
+
+from apps.checkpoints.models import ModelServer, ServerState
+from apps.runs.clock import lease_now
+from apps.runs.models import Attempt, LiveView, Need, ShardState
+from apps.runs.queries import list_workers
+from apps.runs.services import abandon_cancelled, requeue_lost, settle_over
+from apps.runs.services.doorbell import RUN_SHARD, SERVE, send
+from apps.runs.services.leases import to_claim
+
+log = logging.getLogger(__name__)
+
+KEEP_DIRECTORIES = timedelta(days=1)
+STALE_VIEWS = timedelta(minutes=10)
+
+
+def tick() -> dict[str, int]:
+    """Do every step once; returns how much each did, -1 for one that failed."""
+    return {name: _guarded(name, step) for name, step in STEPS.items()}
+
+
+def _guarded(name: str, step: Callable[[], int]) -> int:
+    try:
+        return step()
+    except (DatabaseError, InterfaceError) as err:
+        log.warning("tick: %s has to wait for the database: %s", name, err)
+        connection.close()
+    except Exception:
+        log.exception("tick: %s failed", name)
+    return -1
+
+
+def advance_pipelines() -> int:
+    """Start stages whose inputs have succeeded; returns how many pipelines moved."""
+    from apps.launch import services
+
+    return services.advance_pipelines()
+
+
+def ring_queued() -> int:
+    """Ring for queued shards, as many of each need as there are free slots.
+
+    No ring without a free slot: messages would pile up in the broker while workers are busy.
+    """
+    rings: list[tuple[int, str, int]] = []
+    workers = [worker for worker in list_workers() if worker.alive]
+    for need in (Need.ROLLOUT, Need.TRAIN):
+        free = sum(max(0, w.slots.get(need, 0) - w.busy.get(need, 0)) for w in workers)
+        if free:
+            rows = to_claim(need).values_list("id", "need", "run__priority")[:free]
+            rings += list(rows)
+    return len(rings) if send(RUN_SHARD, rings) else 0
+
+
+def ring_servers() -> int:
+    """Ring for model servers that somebody wants and nobody runs."""
+    ModelServer.objects.filter(
+        state__in=(ServerState.STARTING, ServerState.READY), lease_until__lt=lease_now()
+    ).update(state=ServerState.WANTED, address="", secret="", worker="")
+    wanted = ModelServer.objects.filter(state=ServerState.WANTED).values_list("id", flat=True)
+    rings = [(server_id, Need.SERVE.value, 0) for server_id in wanted[:8]]
+    return len(rings) if send(SERVE, rings) else 0
+
+
+def sweep() -> int:
+    """Delete live views that nobody feeds any more, and directories of attempts long over."""
+    moment = now()
+    stale = LiveView.objects.filter(updated_at__lt=moment - STALE_VIEWS)
+    n_views, _ = stale.exclude(shard__state=ShardState.RUNNING).delete()
+    ended = Attempt.objects.filter(ended_at__lt=moment - KEEP_DIRECTORIES).exclude(directory="")
+    done = ended.exclude(shard__state__in=(ShardState.QUEUED, ShardState.RUNNING))
+    attempts = list(done.values_list("id", "directory")[:100])
+    for _, name in attempts:
+        _remove(Path(settings.RUNS_DIR), name)
+    Attempt.objects.filter(pk__in=[pk for pk, _ in attempts]).update(directory="")
+    return n_views + len(attempts)
+
+
+def _remove(root: Path, name: str) -> None:
+    """Delete a directory below `root`, and nothing else."""
+    path = (root / name).resolve()
+    if path != root.resolve() and path.is_relative_to(root.resolve()):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+STEPS: dict[str, Callable[[], int]] = {
+    "lost": requeue_lost,
+    "abandoned": abandon_cancelled,
+    "settled": settle_over,
+    "pipelines": advance_pipelines,
+    "rung": ring_queued,
+    "servers": ring_servers,
+    "swept": sweep,
+}
