@@ -105,7 +105,7 @@ def _running_games(request: Request) -> list[Item]:
     wanted = request.topics
     projects = [wanted.project_id] if wanted.live else []
     ids = rows.live_versions(projects, wanted.live_runs)
-    return [item for _, _, item in rows.live_changes(ids, {})]
+    return [item for _, _, item in rows.live_changes(ids, {}, max_views=1)]
 
 
 def _is_new(item: Item, position: dict[int, int], seen: dict[int, int]) -> bool:

@@ -84,15 +84,17 @@ class Hub:
     def open(self) -> None:
         """Take the running event loop; the reader starts with the first subscription."""
         self._loop = asyncio.get_running_loop()
-        self._stop.clear()
+        self._stop = threading.Event()
+        self._listener = Listener()
 
     async def close(self) -> None:
         """End all streams and the reader."""
         self.end_all()
         self._stop.set()
-        self._listener.interrupt()
+        self._listener.close()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, 2)
+            self._thread = None
 
     def end_all(self) -> None:
         """Tell every stream to finish: the process is about to stop. Safe in a signal handler."""

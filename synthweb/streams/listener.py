@@ -13,6 +13,7 @@ from synthweb import bell
 EVERYTHING = "pages:all"  # what pages are told while the broker is away
 SILENT_REFRESH_S = 3.0
 RETRY_S = 0.5
+LOOK_UP_S = 1.0  # how often the subscription looks whether it is still wanted
 
 
 class Listener:
@@ -20,13 +21,19 @@ class Listener:
 
     def __init__(self) -> None:
         self._rung: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
         self._connected = threading.Event()
-        self._refreshed = 0.0
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._refreshed = time.monotonic()
 
     def interrupt(self) -> None:
         """Make the current or the next `wait` return at once."""
         self._rung.put("")
+
+    def close(self) -> None:
+        """End the subscription; the current `wait` returns."""
+        self._closed.set()
+        self.interrupt()
 
     def wait(self, timeout_s: float) -> set[str]:
         """The names rung since the last call; empty after `timeout_s` without any.
@@ -49,16 +56,23 @@ class Listener:
         return names - {""}
 
     def _listen(self) -> None:
-        """Subscribe for ever: a lost connection is tried again, then everything is read once."""
-        while True:
+        """Subscribe until closed: a lost connection is tried again, then everything is read."""
+        lost = False
+        while not self._closed.is_set():
             try:
-                with bell.connect(timeout_s=None) as client, client.pubsub() as subscription:
+                with bell.connect() as client, client.pubsub() as subscription:
                     subscription.subscribe(bell.CHANNEL)
                     self._connected.set()
-                    self._rung.put(EVERYTHING)
-                    for message in subscription.listen():
-                        if message["type"] == "message":
-                            self._rung.put(message["data"].decode())
+                    if lost:
+                        self._rung.put(EVERYTHING)
+                    self._pass_on(subscription)
             except (redis.RedisError, OSError):
+                lost = True
                 self._connected.clear()
-                time.sleep(RETRY_S)
+                self._closed.wait(RETRY_S)
+
+    def _pass_on(self, subscription: redis.client.PubSub) -> None:
+        while not self._closed.is_set():
+            message = subscription.get_message(timeout=LOOK_UP_S)
+            if message is not None and message["type"] == "message":
+                self._rung.put(message["data"].decode())

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
-from apps.runs.models import Event, LiveView, Run
+from apps.runs.models import LiveView, Run
+from apps.runs.queries import list_events
 
 PAGE = 500  # rows read at once
 MAX_VIEWS = 40  # views of one game in one message: a late reader needs the newest, not all
@@ -39,16 +40,16 @@ def newest_seqs(run_ids: Iterable[int]) -> dict[int, int]:
 
 
 def events_after(run_id: int, seq: int, limit: int = PAGE) -> list[Item]:
-    """Events of a run behind `seq`, oldest first."""
-    rows = Event.objects.filter(run_id=run_id, seq__gt=seq).order_by("seq")
+    """Events of a run behind `seq`, oldest first, metrics included, as `/events` lists them."""
     return [
-        Item("run", _event_json(row), run_id=run_id, number=row["seq"])
-        for row in rows.values("seq", "type", "data", "at")[:limit]
+        Item(
+            "run",
+            _json({**row._asdict(), "run_id": run_id, "at": row.at.isoformat()}),
+            run_id=run_id,
+            number=row.seq,
+        )
+        for row in list_events(run=Run(pk=run_id), after=seq, limit=limit)
     ]
-
-
-def _event_json(row: dict[str, Any]) -> str:
-    return _json({**row, "at": row["at"].isoformat()})
 
 
 def live_versions(project_ids: Iterable[int], run_ids: Iterable[int]) -> dict[int, int]:
@@ -59,14 +60,16 @@ def live_versions(project_ids: Iterable[int], run_ids: Iterable[int]) -> dict[in
     return dict(rows.values_list("pk", "version"))
 
 
-def live_changes(ids: Iterable[int], told: dict[int, Live]) -> Iterator[tuple[int, Live, Item]]:
+def live_changes(
+    ids: Iterable[int], told: dict[int, Live], max_views: int = MAX_VIEWS
+) -> Iterator[tuple[int, Live, Item]]:
     """What to tell of these games beyond what was told; yields row id, new knowledge, message."""
     rows = LiveView.objects.filter(pk__in=list(ids)).values(
         "pk", "run_id", "run__project_id", "key", "seed", "model", "version", "data"
     )
     for row in rows:
         before = told.get(row["pk"])
-        message, knowledge = _live_message(row, before)
+        message, knowledge = _live_message(row, before, max_views)
         yield (
             row["pk"],
             knowledge,
@@ -81,11 +84,13 @@ def live_changes(ids: Iterable[int], told: dict[int, Live]) -> Iterator[tuple[in
         )
 
 
-def _live_message(row: dict[str, Any], before: Live | None) -> tuple[dict[str, Any], Live]:
-    """Only the views, rewards and unlocks that came since `before`, at most MAX_VIEWS."""
+def _live_message(
+    row: dict[str, Any], before: Live | None, max_views: int
+) -> tuple[dict[str, Any], Live]:
+    """Only the views, rewards and unlocks that came since `before`, at most the newest few."""
     data = row["data"]
     views, unlocks = data.get("views", []), data.get("unlocks", [])
-    first = max(before.n_views if before else 0, len(views) - (MAX_VIEWS if before else 1), 0)
+    first = max(before.n_views if before else 0, len(views) - max_views, 0)
     message = {
         "id": row["pk"],
         "run_id": row["run_id"],
