@@ -135,31 +135,29 @@ def _craft(facts: Facts) -> list[str]:
 
 def _harvest(facts: Facts) -> list[str]:
     """The nearest of what is still wanted."""
-    wanted: list[tuple[str, int]] = []
+    wanted: dict[str, int] = {}  # kind -> how often to `do`
     if not facts.is_done("collect_drink"):
-        wanted.append(("water", 1))
+        wanted["water"] = 1
     if not facts.is_done("eat_cow"):
-        wanted.append(("cow", MOST))
+        wanted["cow"] = MOST
     if facts.count("wood") < _wood_wanted(facts):
-        wanted.append(("tree", 1))
+        wanted["tree"] = 1
     if facts.count("wood_pickaxe"):
         if facts.count("stone") < 5:
-            wanted.append(("stone", 1))
+            wanted["stone"] = 1
         if not facts.is_done("collect_coal"):
-            wanted.append(("coal", 1))
+            wanted["coal"] = 1
     if facts.count("stone_pickaxe") and not facts.is_done("collect_iron"):
-        wanted.append(("iron", 1))
+        wanted["iron"] = 1
     if facts.count("iron_pickaxe"):
-        wanted.append(("diamond", 1))
-    known = [
-        (len(facts.routes[kind]), kind, times) for kind, times in wanted if kind in facts.routes
-    ]
-    if not known:
-        return []
-    _, kind, times = min(known, key=lambda entry: entry[0])
-    if kind == "tree" and not facts.is_done("collect_sapling"):
-        times = 2  # the felled tree leaves grass: search it
-    return _go(facts, kind, times=times)
+        wanted["diamond"] = 1
+    for kind in facts.routes:  # nearest first
+        times = wanted.get(kind, 0)
+        if times:
+            if kind == "tree" and not facts.is_done("collect_sapling"):
+                times = 2  # the felled tree leaves grass: search it
+            return _go(facts, kind, times=times)
+    return []
 
 
 def _wood_wanted(facts: Facts) -> int:

@@ -37,10 +37,10 @@ from engine.tasks.crafter.world import World
 
 FORMATS = ("map", "compact", "synth")
 DARK = 0.4  # daylight below it is called night
-# The order of route lines; what can hurt comes first.
+# What routes are told to; the order of those equally near.
 KINDS = (
-    "zombie", "skeleton", "arrow", "cow", "plant", "water", "tree", "stone",
-    "coal", "iron", "diamond", "table", "furnace", "lava",
+    "zombie", "skeleton", "cow", "plant", "water", "tree", "iron", "diamond", "coal", "stone",
+    "table", "furnace",
 )  # fmt: skip
 # The order in which `now` is worked out: what others need comes first.
 _NOW = (
@@ -83,10 +83,16 @@ def _facts(world: World, memory: Memory, unlocked: Sequence[str]) -> list[str]:
         lines.append(" ".join(["at", *stations]))
     lines.append(f"ahead {_ahead(world)}")
     sight = find_routes(world, memory)
-    lines += [f"{kind} {_words(sight.routes[kind])}" for kind in KINDS if kind in sight.routes]
+    lines += [f"{kind} {_words(route)}" for kind, route in _nearest_first(sight.routes)]
     if sight.new:
         lines.append(f"new {_words(sight.new)}")
     return lines
+
+
+def _nearest_first(routes: dict[str, Route]) -> list[tuple[str, Route]]:
+    """Routes by their number of presses, ties in the order of KINDS."""
+    known = [(kind, routes[kind]) for kind in KINDS if kind in routes]
+    return sorted(known, key=lambda entry: sum(count for _, count in entry[1]))
 
 
 def _words(route: Route) -> str:
