@@ -13,6 +13,7 @@ import asyncio
 import json
 import random
 import time
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +47,8 @@ class ClientOptions:
     prices: Prices = field(default_factory=Prices)
     token_ids: bool = False
     """Ask for token ids and logprobs (our own server and vLLM give them)."""
+    seeded: bool = False
+    """Send a seed made of the world's seed, repeat and turn, so that a run can be repeated."""
     address: str = ""
     """The checked IP address of the URL's host; the name is still used for TLS and Host."""
 
@@ -118,8 +121,9 @@ class ChatClient:
         if request.tools:
             body["tools"] = request.tools
             body["tool_choice"] = request.tool_choice
-        if sampling.seed is not None:
-            body["seed"] = sampling.seed
+        seed = turn_seed(request.turn_key) if self.options.seeded else sampling.seed
+        if seed is not None:
+            body["seed"] = seed
         if self.options.token_ids:
             body["return_token_ids"] = True
             body["logprobs"] = True
@@ -183,6 +187,11 @@ class ChatClient:
                 code=err.code,
                 hint="Raise the run's retries, lower its concurrency, or use another provider.",
             ) from err
+
+
+def turn_seed(turn_key: tuple[int, int, int]) -> int:
+    """A number below 2**31 for (seed, repeat, turn), the same in every process."""
+    return zlib.crc32(repr(turn_key).encode()) & 0x7FFFFFFF
 
 
 async def _read(response: httpx.Response, limit: int, *, cut: bool) -> bytes:

@@ -1,0 +1,320 @@
+"""Plays one episode: prompt -> reply -> tool call -> actions -> steps, until something ends it.
+
+Lives here: one episode and its trace. Not here: many at once (`loop.py`), the rules (`tasks`), who
+answers (`policies.py`). The same player runs in a worker and behind a task app's `/rollout`.
+
+A call that cannot be used is recorded with its reason, told to the model in the next prompt and
+counted; it costs a turn and plays nothing. A model API or a game that breaks ends this episode as
+model_error or task_error: a broken episode is data, its neighbours play on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from engine.errors import ProviderError, ReplyError, TaskError
+from engine.llm.toolcalls import read_reply
+from engine.llm.types import ChatRequest, Policy, Reply, Sampling
+from engine.tasks.base import Game, PastCall, Task
+from engine.traces.record import EpisodeKey, EpisodeSummary, Step, Trace, Turn
+
+
+class EpisodeSpec(NamedTuple):
+    """Which episode is played."""
+
+    seed: int
+    repeat: int = 0
+    policy_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerOptions:
+    """How episodes are played; a limit of None does not end anything.
+
+    task_options go to `Task.new_game`; seconds, tokens and cost_usd are of one episode.
+    """
+
+    task_options: dict[str, Any] = field(default_factory=dict)
+    max_turns: int = 10
+    max_steps: int = 10_000
+    sampling: Sampling = field(default_factory=Sampling)
+    use_tools: bool = True
+    seconds: float | None = None
+    tokens: int | None = None
+    cost_usd: float | None = None
+    policy: str = ""
+    model: str = ""
+    provider: str = ""
+
+
+class Watcher(Protocol):
+    """Sees an episode while it is played; must return at once."""
+
+    def begin(self, key: EpisodeKey, view: bytes) -> None:
+        """The fresh world's view."""
+        ...
+
+    def turn(self, key: EpisodeKey, turn: Turn, steps: Sequence[Step]) -> None:
+        """One model call and what its actions did."""
+        ...
+
+
+# What a decision is worth: the achievements that were new in it -> reward. One an episode.
+DecisionReward = Callable[[Sequence[str]], float]
+
+
+async def play_episode(
+    task: Task,
+    game: Game,
+    spec: EpisodeSpec,
+    policy: Policy,
+    options: PlayerOptions,
+    *,
+    watcher: Watcher | None = None,
+    decision_reward: DecisionReward | None = None,
+) -> Trace:
+    """Play a fresh `game` to its end and return its trace, whatever ended it.
+
+    Cancelling the asyncio task that runs this ends the episode as `cancelled`: the trace so far is
+    returned all the same. Raises only for bugs.
+    """
+    player = _Player(task, game, spec, policy, options, watcher, decision_reward)
+    try:
+        while not player.ended:
+            await player.play_turn()
+    except ProviderError as err:
+        player.end("model_error", error=f"{err.code}: {err}")
+    except TaskError as err:
+        player.end("task_error", error=f"{err.code}: {err}")
+    except asyncio.CancelledError:
+        player.end("cancelled")
+    return player.trace()
+
+
+class _Player:
+    """The state of one episode."""
+
+    def __init__(
+        self,
+        task: Task,
+        game: Game,
+        spec: EpisodeSpec,
+        policy: Policy,
+        options: PlayerOptions,
+        watcher: Watcher | None,
+        decision_reward: DecisionReward | None,
+    ) -> None:
+        self.task, self.game, self.spec, self.policy = task, game, spec, policy
+        self.options, self.watcher = options, watcher
+        self.decision_reward = decision_reward or (lambda unlocked: 0.0)
+        self.key = EpisodeKey(task.name, task.world_version, *spec)
+        self.turns: list[Turn] = []
+        self.steps: list[Step] = []
+        self.past: list[PastCall] = []
+        self.ended = self.ending = self.error = ""
+        self.started_at, self.started = time.time(), time.monotonic()
+        self.first_view, self.first_hash = game.view(), game.state_hash()
+        if watcher:
+            watcher.begin(self.key, self.first_view)
+
+    def end(self, ended: str, *, ending: str = "", error: str = "") -> None:
+        """Say how the episode ended; `ended` is one of ENDINGS."""
+        self.ended, self.ending, self.error = ended, ending, error
+
+    async def play_turn(self) -> None:
+        """One model call and its actions. Raises ProviderError or TaskError."""
+        started_ms = self._now_ms()
+        messages = self.task.messages(self.game, self.past)
+        reply = await self._ask(messages)
+        if reply is None:
+            return
+        turn = _new_turn(len(self.turns), len(self.steps), started_ms, messages, reply)
+        self.turns.append(turn)
+        self._act(turn, reply)
+        if self.watcher:
+            self.watcher.turn(self.key, turn, self.steps[turn.first_step :])
+        self._check_limits()
+
+    async def _ask(self, messages: list[dict[str, Any]]) -> Reply | None:
+        """The model's reply; None when the episode's time ran out while waiting for it."""
+        request = ChatRequest(
+            messages=messages,
+            tools=self.task.tools if self.options.use_tools else [],
+            tool_choice=self.task.tool_choice,
+            sampling=self.options.sampling,
+            turn_key=(self.spec.seed, self.spec.repeat, len(self.turns)),
+        )
+        seconds = self.options.seconds
+        left_s = None if seconds is None else seconds - (time.monotonic() - self.started)
+        try:
+            async with asyncio.timeout(left_s):
+                return await self.policy.reply(request)
+        except TimeoutError:
+            self.end("limit", ending=f"took longer than {seconds:g} s")
+            return None
+
+    def _act(self, turn: Turn, reply: Reply) -> None:
+        """Parse the reply and play it; a call that cannot be used is told and plays nothing."""
+        started = time.perf_counter()
+        try:
+            call = read_reply(reply, self.task.tools)
+            actions = self.task.read_call(call.name, call.arguments)
+        except ReplyError as err:
+            turn.error_code, turn.error = err.code, str(err)
+            self.past.append(PastCall((), str(err)))
+            return
+        turn.actions = [str(action) for action in actions]
+        for action in actions:
+            result = self.game.step(action)
+            view, state_hash = self.game.view(), self.game.state_hash()
+            step = Step(turn.index, str(action), result.reward, view, state_hash, result.unlocked)
+            self.steps.append(step)
+            turn.reward += result.reward
+            turn.unlocked.extend(result.unlocked)
+            if result.done:
+                ending = self.game.ending()
+                self.end("died" if ending.startswith("died") else "done", ending=ending)
+            elif len(self.steps) >= self.options.max_steps:
+                self.end("max_steps")
+            if self.ended:
+                break
+        turn.n_steps = len(self.steps) - turn.first_step
+        turn.step_reward = self.decision_reward(turn.unlocked)
+        turn.env_ms = round((time.perf_counter() - started) * 1000, 3)
+        self.past.append(PastCall(tuple(turn.actions[: turn.n_steps]), ""))
+
+    def _check_limits(self) -> None:
+        """End the episode where its turns, tokens or money are used up."""
+        tokens = sum(turn.prompt_tokens + turn.completion_tokens for turn in self.turns)
+        cost = sum(turn.cost_usd for turn in self.turns)
+        limits = self.options
+        if self.ended:
+            return
+        if len(self.turns) >= limits.max_turns:
+            self.end("max_turns")
+        elif limits.tokens is not None and tokens >= limits.tokens:
+            self.end("limit", ending=f"used {tokens} of {limits.tokens} tokens")
+        elif limits.cost_usd is not None and cost >= limits.cost_usd:
+            self.end("limit", ending=f"cost {cost:.4f} of {limits.cost_usd:g} USD")
+
+    def trace(self) -> Trace:
+        """The episode as it stands."""
+        return Trace(
+            summary=self._summary(),
+            options=dict(self.options.task_options),
+            tools=self.task.tools,
+            first_view=self.first_view,
+            first_hash=self.first_hash,
+            turns=self.turns,
+            steps=self.steps,
+        )
+
+    def _summary(self) -> EpisodeSummary:
+        turns, steps, options = self.turns, self.steps, self.options
+        achievements = sorted(self.game.unlocked, key=lambda name: self.game.unlocked[name])
+        episode_return = sum(step.reward for step in steps)
+        last_view = steps[-1].view if steps else self.first_view
+        return EpisodeSummary(
+            **self.key._asdict(),
+            policy=options.policy,
+            model=options.model,
+            provider=options.provider,
+            temperature=options.sampling.temperature,
+            episode_return=episode_return,
+            # What the episode is scored by; a task without achievements is scored by its rewards.
+            outcome_reward=float(len(achievements)) if self.task.achievements else episode_return,
+            n_achievements=len(achievements),
+            achievements=achievements,
+            n_steps=len(steps),
+            n_turns=len(turns),
+            n_failed_calls=sum(bool(turn.error_code) for turn in turns),
+            ended=self.ended,
+            ending=self.ending,
+            error=self.error,
+            prompt_tokens=sum(turn.prompt_tokens for turn in turns),
+            completion_tokens=sum(turn.completion_tokens for turn in turns),
+            cost_usd=sum(turn.cost_usd for turn in turns),
+            started_at=self.started_at,
+            duration_s=round(time.monotonic() - self.started, 4),
+            final_hash=steps[-1].state_hash if steps else self.first_hash,
+            final_view=base64.b64encode(last_view).decode(),
+            turns=[_turn_row(turn) for turn in turns],
+            unlocks=[
+                {"name": name, "step": index, "turn": step.turn}
+                for index, step in enumerate(steps)
+                for name in step.unlocked
+            ],
+        )
+
+    def _now_ms(self) -> float:
+        return round((time.monotonic() - self.started) * 1000, 3)
+
+
+def broken_trace(task: Task, spec: EpisodeSpec, options: PlayerOptions, error: TaskError) -> Trace:
+    """The trace of an episode whose world could not be made: no turn, no step, the reason."""
+    summary = EpisodeSummary(
+        **EpisodeKey(task.name, task.world_version, *spec)._asdict(),
+        policy=options.policy,
+        model=options.model,
+        provider=options.provider,
+        temperature=options.sampling.temperature,
+        episode_return=0.0,
+        outcome_reward=0.0,
+        n_achievements=0,
+        achievements=[],
+        n_steps=0,
+        n_turns=0,
+        n_failed_calls=0,
+        ended="task_error",
+        ending="",
+        error=f"{error.code}: {error}",
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost_usd=0.0,
+        started_at=time.time(),
+        duration_s=0.0,
+        final_hash="",
+    )
+    return Trace(summary, dict(options.task_options), task.tools, b"", "")
+
+
+def _new_turn(
+    index: int, first_step: int, started_ms: float, messages: list[dict[str, Any]], reply: Reply
+) -> Turn:
+    """The turn as the model left it; what its actions do is filled in by the player."""
+    return Turn(
+        index=index,
+        messages=messages,
+        content=reply.content,
+        raw_calls=[
+            {"id": c.id, "name": c.name, "arguments": c.arguments} for c in reply.tool_calls
+        ],
+        actions=[],
+        finish_reason=reply.finish_reason,
+        first_step=first_step,
+        started_ms=started_ms,
+        queue_ms=round(reply.queue_ms, 3),
+        model_ms=round(reply.model_ms, 3),
+        prompt_tokens=reply.usage.prompt_tokens,
+        completion_tokens=reply.usage.completion_tokens,
+        cost_usd=reply.usage.cost_usd,
+        n_retries=reply.n_retries,
+        prompt_ids=list(reply.prompt_ids),
+        completion_ids=list(reply.completion_ids),
+        logprobs=list(reply.logprobs),
+    )
+
+
+_TURN_ROW = (
+    "index", "actions", "error_code", "unlocked", "reward", "n_steps", "prompt_tokens",
+    "completion_tokens", "queue_ms", "model_ms", "env_ms",
+)  # fmt: skip
+
+
+def _turn_row(turn: Turn) -> dict[str, Any]:
+    return {name: getattr(turn, name) for name in _TURN_ROW}
