@@ -1,6 +1,6 @@
 """What a task app is: the protocol that every game or benchmark implements.
 
-Lives here: the protocol. Games live in `engine/tasks/NAME/`, the registry in `engine/tasks/__init__`.
+Lives here: the protocol. Games live in `engine/tasks/NAME/`, the registry in `engine/tasks`.
 A task makes games; a game is one episode's world. The player (`engine/rollout`) drives it:
 `messages -> model -> tool call -> read_call -> step, step, ... -> messages`.
 """
@@ -104,5 +104,5 @@ class Task(Protocol):
         ...
 
     def read_call(self, name: str, arguments: Mapping[str, Any]) -> list[Action]:
-        """The actions of one tool call. Raises ReplyError (see its codes) with words for the model."""
+        """The actions of one tool call. Raises ReplyError (see its codes): words for the model."""
         ...

@@ -2,7 +2,7 @@
 
 It reads the facts of the `compact` or `map` observation (`text.py`) and is a function of that text
 alone: no memory, no chance. So a small model can learn it from (prompt, call) pairs. It is a list
-of rules; the first that applies gives the call, nearly always "walk the route of one kind, then do".
+of rules; the first that applies gives the call, mostly "walk the route of one kind, then do".
 Also here: the `random` policy.
 """
 

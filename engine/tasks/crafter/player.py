@@ -53,7 +53,7 @@ class Player(Object):
         self.hunger = self.thirst = self.fatigue = self.recover = 0.0
         self.last_harm = ""
 
-    @property  # type: ignore[override]
+    @property
     def health(self) -> int:
         return self.inventory["health"]
 

@@ -88,37 +88,63 @@ def find_routes(world: World, memory: Memory) -> Sight:
     A route's presses end facing the thing: the last one turns, because the thing blocks the way.
     The presses of a route sum to the offset. Horizontal before vertical where both are as short.
     """
-    home = (world.player.x + BORDER) * WIDTH + world.player.y + BORDER
-    things = _things(world)
-    came: dict[int, tuple[int, str]] = {home: (home, "")}
-    ends: dict[str, tuple[int, str]] = {}  # kind -> the tile before it, the last press
-    facing = {"left": -WIDTH, "right": WIDTH, "up": -1, "down": 1}
-    ahead = home + world.player.facing[0] * WIDTH + world.player.facing[1]
-    rings: list[list[int]] = [[home]]
-    seen = memory.seen
-    for _ in range(FAR):
+    player, seen = world.player, memory.seen
+    home = (player.x + BORDER) * WIDTH + player.y + BORDER
+    heading = player.facing[0] * WIDTH + player.facing[1]
+    search = _Search(home, _things(world), seen)
+    ahead = search.kind_at(home + heading)
+    routes: dict[str, Route] = {}
+    for kind, (tile, press) in search.ends.items():
+        here = tile == home and ahead == kind
+        routes[kind] = () if here else _runs([*search.walk(tile), press])
+    return Sight(routes, _runs(_way_to_unseen(search, heading)))
+
+
+class _Search:
+    """Breadth first from `home`: `rings[n]` are the tiles n presses away.
+
+    `came` tells from where and by which press a tile was reached, `ends` for each kind of thing
+    the tile before the nearest one and the press that turns to it.
+    """
+
+    def __init__(self, home: int, things: dict[int, str], seen: bytearray) -> None:
+        self.things, self.seen = things, seen
+        self.came: dict[int, tuple[int, str]] = {home: (home, "")}
+        self.ends: dict[str, tuple[int, str]] = {}
+        self.rings: list[list[int]] = [[home]]
+        while self.rings[-1] and len(self.rings) <= FAR:
+            self.rings.append(self._next_ring())
+        if not self.rings[-1]:
+            self.rings.pop()
+
+    def kind_at(self, tile: int) -> str:
+        """The kind that blocks the way there; "" for a tile to walk on, unseen or outside."""
+        return self.things.get(tile) or _TELLING.get(self.seen[tile], "")
+
+    def walk(self, tile: int) -> list[str]:
+        """The presses from home to a tile reached."""
+        presses: list[str] = []
+        while True:
+            tile, name = self.came[tile]
+            if not name:
+                return presses[::-1]
+            presses.append(name)
+
+    def _next_ring(self) -> list[int]:
+        came, seen, things = self.came, self.seen, self.things
         ring: list[int] = []
-        for tile in rings[-1]:
+        for tile in self.rings[-1]:
             for name, offset in MOVES:
                 beside = tile + offset
                 if beside in came:
                     continue
                 kind = things.get(beside) or _TELLING.get(seen[beside], "")
                 if kind:
-                    ends.setdefault(kind, (tile, name))
+                    self.ends.setdefault(kind, (tile, name))
                 elif _WALKABLE[seen[beside]]:
                     came[beside] = (tile, name)
                     ring.append(beside)
-        if not ring:
-            break
-        rings.append(ring)
-    routes = {}
-    for kind, (tile, name) in ends.items():
-        if tile == home and _kind_at(ahead, things, seen) == kind:
-            routes[kind] = ()
-        else:
-            routes[kind] = _runs([*_walk(came, tile), name])
-    return Sight(routes, _runs(_way_to_unseen(rings, came, seen, ahead - home, facing)))
+        return ring
 
 
 def _things(world: World) -> dict[int, str]:
@@ -131,20 +157,6 @@ def _things(world: World) -> dict[int, str]:
     return things
 
 
-def _kind_at(tile: int, things: dict[int, str], seen: bytearray) -> str:
-    return things.get(tile) or _TELLING.get(seen[tile], "")
-
-
-def _walk(came: dict[int, tuple[int, str]], tile: int) -> list[str]:
-    """The presses from the player to `tile`."""
-    presses: list[str] = []
-    while True:
-        tile, name = came[tile]
-        if not name:
-            return presses[::-1]
-        presses.append(name)
-
-
 def _runs(presses: list[str]) -> Route:
     runs: list[tuple[str, int]] = []
     for press in presses:
@@ -155,28 +167,23 @@ def _runs(presses: list[str]) -> Route:
     return tuple(runs)
 
 
-def _way_to_unseen(
-    rings: list[list[int]],
-    came: dict[int, tuple[int, str]],
-    seen: bytearray,
-    heading: int,
-    facing: dict[str, int],
-) -> list[str]:
+def _way_to_unseen(search: _Search, heading: int) -> list[str]:
     """Presses towards the most unseen tiles: about five steps away, else the first that shows any.
 
     Going on straight is worth a few tiles more, so that two turns do not undo each other.
     """
+    rings, offsets = search.rings, dict(MOVES)
     near = min(LOOK_AHEAD, len(rings) - 1)
     for ring in (rings[near], *rings[near + 1 :], *rings[near - 1 : 0 : -1]):
         best, best_score = -1, 0
         for tile in ring:
-            score = _n_unseen(seen, tile)
-            if score and facing.get(_walk(came, tile)[0]) == heading:
-                score += 4
+            score = _n_unseen(search.seen, tile)
+            if score and tile != search.rings[0][0]:
+                score += 4 * (offsets[search.walk(tile)[0]] == heading)
             if score > best_score:
                 best, best_score = tile, score
         if best >= 0:
-            return _walk(came, best)
+            return search.walk(best)
     return []
 
 

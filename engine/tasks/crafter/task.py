@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import ConfigError, ReplyError, TaskError
 from engine.tasks.base import Action, Message, PastCall, Scripted, StepResult
-from engine.tasks.crafter import calls, guide, text
+from engine.tasks.crafter import calls, guide, rewards, text
 from engine.tasks.crafter.difficulty import get_difficulty
 from engine.tasks.crafter.rules import ACHIEVEMENTS, ACTIONS, WORLD_VERSION
 from engine.tasks.crafter.sight import Memory
@@ -76,6 +76,7 @@ class CrafterGame:
         return {
             "inventory": dict(player.inventory),
             "achievements": {name: count > 0 for name, count in player.achievements.items()},
+            "achievement_counts": dict(player.achievements),
             "position": [player.x, player.y],
             "facing": list(player.facing),
             "sleeping": player.sleeping,
@@ -105,8 +106,9 @@ class CrafterTask:
         self.store = store or WorldStore(default_directory())
 
     def new_game(self, seed: int, options: Mapping[str, Any]) -> CrafterGame:
-        """options: `difficulty` easy | normal | hard | peaceful, `observation` map | compact | synth.
+        """The fresh world of a seed.
 
+        options: `difficulty` easy | normal | hard | peaceful, `observation` map | compact | synth.
         Raises ConfigError for any other key or value, or a seed that is no integer of 0 to 2^63-1.
         """
         unknown = sorted(set(options) - set(DEFAULTS))
@@ -122,6 +124,10 @@ class CrafterTask:
             raise ConfigError(f"seed {seed!r} is no integer from 0 to 2^63-1")
         world = self.store.fresh(seed, chosen["difficulty"])
         return CrafterGame(world, chosen["observation"])
+
+    def step_rewards(self, options: Mapping[str, Any]) -> rewards.DecisionRewarder:
+        """Rewards the decisions of one episode; `options` is a config's step_rewards section."""
+        return rewards.DecisionRewarder(rewards.read_step_rewards(options))
 
     def restore(self, snapshot: bytes) -> CrafterGame:
         world, extra, seen = decode_world(snapshot)

@@ -1,10 +1,10 @@
 """What the model reads: the observation in three formats, and the prompt around it.
 
-| format  | for                         | holds |
-|---------|-----------------------------|-------|
-| map     | big models (the default)    | the 9 x 7 view row by row, and all facts of `compact` in the same words |
-| compact | small models, 30-60 tokens  | one short line a fact, always in the same order |
-| synth   | Synth-compatible clients    | the exact layout of synth-ai's task app, with the whole view, right way round |
+| format  | for                      | holds |
+|---------|--------------------------|-------|
+| map     | big models (the default) | the 9 x 7 view row by row, then the lines of `compact` |
+| compact | small models             | one short line a fact, always in the same order |
+| synth   | Synth-compatible clients | synth-ai's exact layout; the whole view, right way round |
 
 A fact line of `compact` and `map`: `tree left 3 up 1` are the presses after which the player faces
 the nearest tree known (they sum to its offset); `tree here` says that it does already. `new` leads
@@ -22,7 +22,6 @@ from engine.tasks.crafter.player import Player
 from engine.tasks.crafter.rules import (
     ACHIEVEMENTS,
     ACTIONS,
-    DIRECTION_NAME,
     FURNACE,
     LENGTH,
     MAKE,
@@ -183,12 +182,14 @@ def _synth(world: World) -> str:
     )
 
 
-_RULES = """You play Crafter: a survival game on a grid. Unlock as many different achievements as you can.
+_RULES = """You play Crafter: a survival game on a grid. \
+Unlock as many different achievements as you can.
 Answer with one call of interact_many with 1 to 8 actions, best 1 to 5; they are played in order.
 move_left, move_right, move_up and move_down turn you that way and walk if the tile is free; \
-do acts on the tile ahead: it fells trees, mines, drinks, eats, hits, and searches grass for a sapling.
-place_table needs {table}, placed on a free tile ahead. Near a table: make_wood_pickaxe {wood_pickaxe}, \
-make_wood_sword {wood_sword}, make_stone_pickaxe {stone_pickaxe}, make_stone_sword {stone_sword}. \
+do acts on the tile ahead: it fells trees, mines, drinks, eats, hits, searches grass for a sapling.
+place_table needs {table}, placed on a free tile ahead. Near a table: \
+make_wood_pickaxe {wood_pickaxe}, make_wood_sword {wood_sword}, \
+make_stone_pickaxe {stone_pickaxe}, make_stone_sword {stone_sword}. \
 place_furnace {furnace}. Near table and furnace: make_iron_pickaxe {iron_pickaxe}, \
 make_iron_sword {iron_sword}. place_stone {stone}, place_plant {plant} on grass.
 Stone and coal need a wood pickaxe, iron a stone pickaxe, diamond an iron pickaxe. \
@@ -198,7 +199,7 @@ Achievements: {achievements}."""
 _LEGEND = """Facts: "tree left 3 up 1" are the moves after which you face the nearest tree known, \
 "tree here" says you do already; "new" leads to unseen land; "ahead" is the tile you face; \
 "now" names achievements that you can unlock at once by the actions of these names; \
-"at" names what you can craft with here."""
+"at" names what you can craft with here; the nearest things come first."""
 
 _MAP_LEGEND = (
     """The map shows 9 x 7 tiles, north at the top, west on the left, you in the middle."""
@@ -254,8 +255,3 @@ def _past_lines(past: Sequence[PastCall]) -> str:
             actions = ",".join(f'"{name}"' for name in call.actions)
             lines.append(f'- interact_many: {{"actions":[{actions}]}}')
     return "\n".join(lines) or "- none"
-
-
-def facing_name(world: World) -> str:
-    """left, right, up or down."""
-    return DIRECTION_NAME[world.player.facing]

@@ -6,7 +6,6 @@ second. Both are imported on first use only: most games start from a snapshot (`
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -131,13 +130,3 @@ def _add_creatures(world: World, tunnels: set[int]) -> None:
             world.spawn(Zombie, x, y)
         elif material == PATH and at in tunnels and uniform() > 1 - skeleton.spread:
             world.spawn(Skeleton, x, y)
-
-
-@functools.cache
-def has_numba() -> bool:
-    """Whether new worlds are cheap here."""
-    try:
-        import numba  # noqa: F401
-    except ImportError:
-        return False
-    return True
