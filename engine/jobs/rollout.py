@@ -19,8 +19,8 @@ from engine.jobs.job import Job
 from engine.llm.budget import RetryBudget
 from engine.llm.types import Sampling
 from engine.rollout.loop import Table, play_all, run_beside
-from engine.rollout.player import EpisodeSpec, PlayerOptions
 from engine.rollout.policies import make_policy
+from engine.rollout.recording import EpisodeSpec, PlayerOptions
 from engine.rollout.report import Tally
 from engine.rollout.views import LiveViews
 from engine.tasks import get_task

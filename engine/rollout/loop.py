@@ -11,22 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from engine.errors import TaskError
 from engine.lease import Cancellation
 from engine.llm.types import Policy
-from engine.rollout.player import (
-    DecisionReward,
-    EpisodeSpec,
-    PlayerOptions,
-    Watcher,
-    broken_trace,
-    play_episode,
-)
+from engine.rollout.player import DecisionReward, Watcher, play_episode
+from engine.rollout.recording import EpisodeSpec, PlayerOptions, broken_trace
 from engine.tasks.base import Game, Task
 from engine.traces.record import Trace
 
@@ -63,9 +56,9 @@ async def play_all(
         cancelled.on_cancel(shard.stop_from_any_thread)
     try:
         async with asyncio.TaskGroup() as group:
-            shard.feeder = group.create_task(shard.guard(shard.feed()))
+            shard.feeder = group.create_task(shard.guard(shard.feed))
             for _ in range(max(1, min(concurrency, len(specs)))):
-                group.create_task(shard.guard(shard.work()))
+                group.create_task(shard.guard(shard.work))
     except* Exception as errors:
         first: BaseException = errors
         while isinstance(first, BaseExceptionGroup):
@@ -109,10 +102,10 @@ class _Shard:
             task.cancel()
         self._send_home()
 
-    async def guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def guard(self, work: Callable[[], Awaitable[None]]) -> None:
         """Stop everybody when one of them breaks: an episode swallows a plain cancellation."""
         try:
-            await work
+            await work()
         except Exception:
             self.stop()
             raise

@@ -14,42 +14,15 @@ import asyncio
 import base64
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 from engine.errors import ProviderError, ReplyError, TaskError
 from engine.llm.toolcalls import read_reply
-from engine.llm.types import ChatRequest, Policy, Reply, Sampling
+from engine.llm.types import ChatRequest, Policy, Reply
+from engine.rollout.recording import Ending, EpisodeSpec, PlayerOptions, new_turn, summarise
 from engine.tasks.base import Game, PastCall, Task
 from engine.traces.record import EpisodeKey, EpisodeSummary, Step, Trace, Turn
-
-
-class EpisodeSpec(NamedTuple):
-    """Which episode is played."""
-
-    seed: int
-    repeat: int = 0
-    policy_version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PlayerOptions:
-    """How episodes are played; a limit of None does not end anything.
-
-    task_options go to `Task.new_game`; seconds, tokens and cost_usd are of one episode.
-    """
-
-    task_options: dict[str, Any] = field(default_factory=dict)
-    max_turns: int = 10
-    max_steps: int = 10_000
-    sampling: Sampling = field(default_factory=Sampling)
-    use_tools: bool = True
-    seconds: float | None = None
-    tokens: int | None = None
-    cost_usd: float | None = None
-    policy: str = ""
-    model: str = ""
-    provider: str = ""
 
 
 class Watcher(Protocol):
@@ -133,7 +106,7 @@ class _Player:
         reply = await self._ask(messages)
         if reply is None:
             return
-        turn = _new_turn(len(self.turns), len(self.steps), started_ms, messages, reply)
+        turn = new_turn(len(self.turns), len(self.steps), started_ms, messages, reply)
         self.turns.append(turn)
         self._act(turn, reply)
         if self.watcher:
@@ -215,106 +188,24 @@ class _Player:
         )
 
     def _summary(self) -> EpisodeSummary:
-        turns, steps, options = self.turns, self.steps, self.options
+        end = Ending(self.ended, self.ending, self.error)
+        took_s = time.monotonic() - self.started
+        summary = summarise(self.key, self.options, self.turns, self.steps, end)
+        last_view = self.steps[-1].view if self.steps else self.first_view
         achievements = sorted(self.game.unlocked, key=lambda name: self.game.unlocked[name])
-        episode_return = sum(step.reward for step in steps)
-        last_view = steps[-1].view if steps else self.first_view
-        return EpisodeSummary(
-            **self.key._asdict(),
-            policy=options.policy,
-            model=options.model,
-            provider=options.provider,
-            temperature=options.sampling.temperature,
-            episode_return=episode_return,
-            # What the episode is scored by; a task without achievements is scored by its rewards.
-            outcome_reward=float(len(achievements)) if self.task.achievements else episode_return,
-            n_achievements=len(achievements),
+        return replace(
+            summary,
             achievements=achievements,
-            n_steps=len(steps),
-            n_turns=len(turns),
-            n_failed_calls=sum(bool(turn.error_code) for turn in turns),
-            ended=self.ended,
-            ending=self.ending,
-            error=self.error,
-            prompt_tokens=sum(turn.prompt_tokens for turn in turns),
-            completion_tokens=sum(turn.completion_tokens for turn in turns),
-            cost_usd=sum(turn.cost_usd for turn in turns),
+            n_achievements=len(achievements),
+            # A task without achievements is scored by its rewards.
+            outcome_reward=float(len(achievements))
+            if self.task.achievements
+            else summary.episode_return,
             started_at=self.started_at,
-            duration_s=round(time.monotonic() - self.started, 4),
-            final_hash=steps[-1].state_hash if steps else self.first_hash,
+            duration_s=round(took_s, 4),
+            final_hash=self.steps[-1].state_hash if self.steps else self.first_hash,
             final_view=base64.b64encode(last_view).decode(),
-            turns=[_turn_row(turn) for turn in turns],
-            unlocks=[
-                {"name": name, "step": index, "turn": step.turn}
-                for index, step in enumerate(steps)
-                for name in step.unlocked
-            ],
         )
 
     def _now_ms(self) -> float:
         return round((time.monotonic() - self.started) * 1000, 3)
-
-
-def broken_trace(task: Task, spec: EpisodeSpec, options: PlayerOptions, error: TaskError) -> Trace:
-    """The trace of an episode whose world could not be made: no turn, no step, the reason."""
-    summary = EpisodeSummary(
-        **EpisodeKey(task.name, task.world_version, *spec)._asdict(),
-        policy=options.policy,
-        model=options.model,
-        provider=options.provider,
-        temperature=options.sampling.temperature,
-        episode_return=0.0,
-        outcome_reward=0.0,
-        n_achievements=0,
-        achievements=[],
-        n_steps=0,
-        n_turns=0,
-        n_failed_calls=0,
-        ended="task_error",
-        ending="",
-        error=f"{error.code}: {error}",
-        prompt_tokens=0,
-        completion_tokens=0,
-        cost_usd=0.0,
-        started_at=time.time(),
-        duration_s=0.0,
-        final_hash="",
-    )
-    return Trace(summary, dict(options.task_options), task.tools, b"", "")
-
-
-def _new_turn(
-    index: int, first_step: int, started_ms: float, messages: list[dict[str, Any]], reply: Reply
-) -> Turn:
-    """The turn as the model left it; what its actions do is filled in by the player."""
-    return Turn(
-        index=index,
-        messages=messages,
-        content=reply.content,
-        raw_calls=[
-            {"id": c.id, "name": c.name, "arguments": c.arguments} for c in reply.tool_calls
-        ],
-        actions=[],
-        finish_reason=reply.finish_reason,
-        first_step=first_step,
-        started_ms=started_ms,
-        queue_ms=round(reply.queue_ms, 3),
-        model_ms=round(reply.model_ms, 3),
-        prompt_tokens=reply.usage.prompt_tokens,
-        completion_tokens=reply.usage.completion_tokens,
-        cost_usd=reply.usage.cost_usd,
-        n_retries=reply.n_retries,
-        prompt_ids=list(reply.prompt_ids),
-        completion_ids=list(reply.completion_ids),
-        logprobs=list(reply.logprobs),
-    )
-
-
-_TURN_ROW = (
-    "index", "actions", "error_code", "unlocked", "reward", "n_steps", "prompt_tokens",
-    "completion_tokens", "queue_ms", "model_ms", "env_ms",
-)  # fmt: skip
-
-
-def _turn_row(turn: Turn) -> dict[str, Any]:
-    return {name: getattr(turn, name) for name in _TURN_ROW}
