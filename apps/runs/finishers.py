@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apps.runs.models import Run, Shard, ShardState
+from apps.runs.models import Run, Shard
 
 Finisher = Callable[[Run], dict[str, Any]]
 FINISHERS: dict[str, Finisher] = {}
@@ -26,13 +26,9 @@ EPISODES = EpisodeSource()
 
 
 def default_result(run: Run) -> dict[str, Any]:
-    """The values of a single shard; of several, a list of them in order."""
-    shards = Shard.objects.filter(run=run, state=ShardState.SUCCEEDED).order_by("index")
-    values = list(shards.values_list("result", flat=True))
-    n_shards = Shard.objects.filter(run=run).count()
-    if n_shards == 1:
-        return dict(values[0]) if values else {}
-    return {"shards": values}
+    """The values of a single shard; of several, a list of them in order. Partial ones count too."""
+    values = list(Shard.objects.filter(run=run).order_by("index").values_list("result", flat=True))
+    return dict(values[0]) if len(values) == 1 else {"shards": values}
 
 
 def result_of(run: Run) -> dict[str, Any]:

@@ -61,6 +61,12 @@ def finished_episodes(run: Run, shard: Shard) -> list[tuple[int, int]]:
     return sorted(set(stored.values_list("seed", "repeat")) & share)
 
 
+def broken_shards(run: Run) -> list[int]:
+    """Ids of the shards that hold episodes which broke, but were not cut off."""
+    broken = Episode.objects.filter(run=run, broken=True, shard__isnull=False)
+    return sorted(set(broken.exclude(ended="cancelled").values_list("shard_id", flat=True)))
+
+
 def last_checkpoint(run: Run, shard: Shard, token: int) -> dict[str, Any] | None:
     """The newest checkpoint that an earlier attempt on this machine announced and still has.
 

@@ -1,0 +1,133 @@
+"""One attempt with a real engine child, from claim to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from django.db import connection
+
+from apps.runs.models import Attempt, Event, MetricPoint, Need, Run, RunState, Shard, ShardState
+from apps.runs.queries import list_events
+from apps.runs.services import cancel_run, claim_shard
+from apps.worker.supervise import supervise
+from tests.servers.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Supervised:
+    """A supervisor in a thread of its own, as a worker has it."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+        self.claim = claim_shard(worker="one", need=Need.ROLLOUT)
+        self.thread = threading.Thread(target=self._work)
+        self.thread.start()
+
+    def _work(self) -> None:
+        try:
+            supervise(self.claim, self.stopping)
+        finally:
+            connection.close()
+
+    def wait_for_points(self, n: int = 1) -> None:
+        wait_until(lambda: MetricPoint.objects.count() >= n, "metric points")
+
+    def join(self) -> None:
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def supervised(make_run):
+    """A long noop run under supervision; stopped at the end whatever happens."""
+    make_run(resolved={"n_steps": 10_000, "step_s": 0.01})
+    started = Supervised()
+    started.wait_for_points()
+    yield started
+    started.stopping.set()
+    started.join()
+
+
+def child_pid() -> int:
+    """The pid of the engine of the only attempt."""
+    attempt = Attempt.objects.order_by("-number")[0]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if attempt.directory and file.read().endswith(f"{attempt.directory}\0".encode()):
+                    return int(pid)
+        except OSError:
+            continue
+    raise AssertionError("no engine runs")
+
+
+def test_a_run_is_played_ingested_and_ended(claim):
+    supervise(claim, threading.Event())
+    run = Run.objects.get()
+    assert (run.state, run.error) == (RunState.SUCCEEDED, None)
+    assert run.result == {"steps": 3}
+    assert (run.progress_done, run.progress_total) == (3, 3)
+    events = list_events(run=run)
+    assert [event.seq for event in events] == list(range(1, run.event_seq + 1))
+    assert [e.data["values"]["noop.step"] for e in events if e.type == "metric"] == [1, 2, 3]
+    assert Attempt.objects.get().exit_code == 0
+
+
+def test_a_failure_of_the_job_is_the_error_of_the_run(make_run):
+    make_run(resolved={"n_steps": 3, "fail_at": 2})
+    supervise(claim_shard(worker="one", need=Need.ROLLOUT), threading.Event())
+    run = Run.objects.get()
+    assert run.state == RunState.FAILED
+    assert run.error["code"] == "training_error"
+    assert "Step 2" in run.error["message"]
+
+
+def test_an_unknown_kind_fails_with_words(make_run):
+    make_run(kind="nonsense")
+    supervise(claim_shard(worker="one", need=Need.ROLLOUT), threading.Event())
+    run = Run.objects.get()
+    assert run.state == RunState.FAILED
+    assert "nonsense" in run.error["message"]
+
+
+def test_a_cancel_reaches_the_engine_and_what_was_told_is_kept(supervised, actor):
+    began = time.monotonic()
+    run = cancel_run(run=Run.objects.get(), actor=actor)
+    supervised.join()
+    run.refresh_from_db()
+    assert run.state == RunState.CANCELLED
+    assert run.result["steps"] >= 1
+    assert time.monotonic() - began < 15
+
+
+def test_a_stopping_worker_hands_its_shard_back_at_once(supervised):
+    supervised.stopping.set()
+    supervised.join()
+    shard = Shard.objects.get()
+    assert (shard.state, shard.n_failures) == (ShardState.QUEUED, 0)
+    assert Attempt.objects.get().outcome == "handed_back"
+    assert claim_shard(worker="two", need=Need.ROLLOUT) is not None
+
+
+def test_a_killed_engine_is_explained_and_tried_again(supervised):
+    os.kill(child_pid(), signal.SIGKILL)
+    supervised.join()
+    shard = Shard.objects.get()
+    assert (shard.state, shard.n_failures) == (ShardState.QUEUED, 1)
+    assert "out of memory" in Attempt.objects.get().error["message"]
+    warning = Event.objects.get(type="log", data__level="warning")
+    assert "out of memory" in warning.data["message"]
+
+
+def test_the_engine_sees_no_secret_of_ours(supervised, settings):
+    with open(f"/proc/{child_pid()}/environ", "rb") as file:
+        seen = file.read().decode()
+    assert settings.SECRET_KEY not in seen
+    assert settings.PROVIDER_SECRET not in seen
+    assert "DATABASE_URL" not in seen
+    assert "SYNTHWEB_LEASE_FD" in seen
