@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import MutableMapping
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "synthweb.settings")
 
@@ -27,7 +29,7 @@ from synthweb.streams.hub import hub
 DJANGO_THREADS = 8
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
-pages = WSGIMiddleware(django_application, workers=DJANGO_THREADS)
+pages = WSGIMiddleware(cast(Any, django_application), workers=DJANGO_THREADS)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,10 +85,10 @@ def _with_headers(send: Send) -> Send:
         (b"x-frame-options", b"DENY"),
     ]
 
-    async def sender(message: dict[str, object] | object) -> None:
-        if isinstance(message, dict) and message["type"] == "http.response.start":
+    async def sender(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", []), *extra]
-        await send(message)  # type: ignore[arg-type]
+        await send(message)
 
     return sender
 

@@ -64,7 +64,7 @@ class DatabaseAway:
             response: HttpResponse = JsonResponse({"error": error}, status=503)
         else:
             try:
-                html = render_to_string("503.html", {"message": message})
+                html: str = render_to_string("503.html", {"message": message})
             except TemplateDoesNotExist:
                 html = f"<!doctype html><title>503</title><p>{message}</p>"
             response = HttpResponse(html, status=503)

@@ -11,12 +11,14 @@ import mimetypes
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qs, quote
 
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import StaticFilesStorage
 from django.core.exceptions import SuspiciousFileOperation
+
+from synthweb.routes import Receive, Scope, Send
 
 YEAR = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, no-cache"
@@ -75,7 +77,7 @@ class VersionedStorage(StaticFilesStorage):
         return f"{address}?v={found.version}" if found else address
 
 
-async def static_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def static_app(scope: Scope, receive: Receive, send: Send) -> None:
     """Serve `/static/…` (GET and HEAD) with ETag and cache headers."""
     name = scope["path"].removeprefix("/static/")
     found = find_static(name) if scope["method"] in ("GET", "HEAD") else None
@@ -99,6 +101,6 @@ async def static_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _answer(send, 200, [*out, (b"content-length", str(len(found.body)).encode())], body)
 
 
-async def _answer(send: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

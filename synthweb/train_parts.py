@@ -160,7 +160,7 @@ def _install_lock(total: int) -> None:
 
 def _follow(command: list[str], on_count: Callable[[int], None]) -> None:
     """Run pip and call `on_count` at each package that it takes up."""
-    seen, tail = 0, []
+    seen, tail = 0, [""]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as pip:

@@ -21,7 +21,7 @@ MOUNTED = (
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("metrics", health.metrics, name="metrics"),
+    path("metrics", health.metrics_page, name="metrics"),
     path("admin/", admin.site.urls),
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from apps.runs.models import LiveView, Run
@@ -85,7 +85,7 @@ def live_changes(
 
 
 def _live_message(
-    row: dict[str, Any], before: Live | None, max_views: int
+    row: Mapping[str, Any], before: Live | None, max_views: int
 ) -> tuple[dict[str, Any], Live]:
     """Only the views, rewards and unlocks that came since `before`, at most the newest few."""
     data = row["data"]
