@@ -51,7 +51,7 @@ async def list_models(request: Request) -> Response:
 
 def _models(project_id: int) -> list[dict[str, Any]]:
     project = Project(pk=project_id)
-    ids = checkpoints.list_model_ids(project)
+    ids = checkpoints.list_model_ids(project_id)
     ours = [{"id": name, "object": "model", "created": 0, "owned_by": "synthweb"} for name in ids]
     rows = providers.list_providers(project=project)
     theirs = [

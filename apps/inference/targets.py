@@ -13,7 +13,8 @@ from typing import NamedTuple
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project
 from apps.checkpoints import queries as checkpoints
-from apps.checkpoints import services as checkpoint_services
+from apps.checkpoints import services as serving
+from apps.checkpoints.models import ServerState
 from apps.providers import queries as providers
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import Price
@@ -43,16 +44,27 @@ class _Starting(NamedTuple):
 
 
 _known: dict[tuple[int, str], tuple[float, Target]] = {}
+_searches: dict[tuple[int, str], asyncio.Task[Target]] = {}
 
 
 async def find_target(project_id: int, model: str) -> Target:
     """The target of a model id; waits while its server starts.
 
+    However many calls wait for one model, the database is asked once for all of them.
     Raises Refused: 404 listing what exists, 503 when the server does not start in time.
     """
-    kept = _known.get((project_id, model))
+    key = (project_id, model)
+    kept = _known.get(key)
     if kept and kept[0] > time.monotonic():
         return kept[1]
+    search = _searches.get(key)
+    if search is None:
+        search = _searches[key] = asyncio.create_task(_search(project_id, model))
+        search.add_done_callback(lambda _: _searches.pop(key, None))
+    return await asyncio.shield(search)
+
+
+async def _search(project_id: int, model: str) -> Target:
     deadline = time.monotonic() + START_S
     while True:
         found = await in_thread(lambda: _look_up(project_id, model))
@@ -78,17 +90,23 @@ def forget(project_id: int, model: str) -> None:
 
 def _look_up(project_id: int, model: str) -> Target | _Starting:
     project = Project(pk=project_id)
-    checkpoint = checkpoints.find_model(
-        project=project, model_id=providers.resolve_alias(project=project, model=model)
-    )
+    wanted = providers.resolve_alias(project=project, model=model)
+    checkpoint = checkpoints.find_model(project_id, wanted)
     if checkpoint is None:
         return _of_provider(project, model)
-    serving = checkpoints.serving_of(checkpoint)
-    if serving is None:
-        checkpoint_services.want_model(checkpoint=checkpoint)
+    served = serving.want_model(checkpoint)
+    if served.state == ServerState.FAILED:
+        raise Refused(
+            "model_failed",
+            f"{model} could not be loaded: {served.error}",
+            "See the page of the checkpoint; it is tried again after some seconds.",
+            status=503,
+        )
+    server = served.server
+    if served.state != ServerState.READY or server is None or server.state != ServerState.READY:
         return _Starting(checkpoint.pk)
-    checkpoint_services.touch_served(checkpoint=checkpoint)
-    return Target(f"{serving.address}/v1", serving.secret, checkpoint.uid, "", None, 256)
+    serving.touch_models([checkpoint.pk])
+    return Target(f"{server.address}/v1", serving.secret_of(server), checkpoint.uid, "", None, 256)
 
 
 def _of_provider(project: Project, model: str) -> Target:
@@ -97,7 +115,7 @@ def _of_provider(project: Project, model: str) -> Target:
     rows = Provider.objects.filter(project=project, enabled=True, kind=ProviderKind.OPENAI)
     provider = rows.filter(name=name).first() if wanted else None
     if provider is None:
-        ids = checkpoints.list_model_ids(project)
+        ids = checkpoints.list_model_ids(project.pk)
         names = [f"{row.name}/…" for row in rows.order_by("name")]
         known = ", ".join([*ids[:50], *names]) or "none yet"
         raise Refused(
