@@ -27,7 +27,7 @@ class Checkpoint(models.Model):
     step = models.BigIntegerField(default=0)
     final = models.BooleanField(default=True)  # False: serves resume, hidden from lists
     metrics = models.JSONField(default=dict)
-    # [[task, world_version, [[first, last], …]], …]: every seed that this model or its ancestors saw
+    # [[task, world_version, [[first, last], …]], …]: every seed that it or its ancestors saw
     trained_seeds = models.JSONField(default=list)
     size_bytes = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,60 @@
+"""Lists of checkpoints come with scores and serving state, at a fixed cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.accounts.errors import Refused
+from apps.checkpoints import queries, seeds, services
+from apps.runs.models import Run
+from tests.games import make_run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def checkpoint(project, announce):
+    made = announce(make_run(project, "base", model="a/b"))
+    result = {"n": 20, "unique": {"n": 20, "mean": 3.5, "low": 3.0, "high": 4.0}}
+    run = make_run(project, "eval", model="a/b", leaked_seeds=[1])
+    Run.objects.filter(pk=run.pk).update(state="succeeded", result=result)
+    return made
+
+
+def test_a_list_shows_scores_at_a_fixed_cost(project, checkpoint, django_assert_num_queries):
+    services.want_model(checkpoint)
+    with django_assert_num_queries(3):
+        [row] = queries.list_checkpoints(project=project).items
+    assert (row.scores[0].unique["mean"], row.scores[0].leaked, row.serving) == (
+        3.5,
+        True,
+        "wanted",
+    )
+
+
+def test_the_card_says_how_well_it_plays_and_that_worlds_leaked(checkpoint):
+    card = queries.model_card(checkpoint)
+    assert "3.50 (3.00 to 4.00)" in card
+    assert "leaked" in card
+
+
+def test_a_stranger_sees_no_checkpoint(checkpoint, mallory):
+    foreign = mallory.projects.get()
+    assert queries.list_checkpoints(project=foreign).items == []
+    with pytest.raises(Refused, match="There is no checkpoint"):
+        queries.get_checkpoint(project=foreign, uid=checkpoint.uid)
+
+
+def test_a_deleted_checkpoint_is_hidden_and_keeps_its_lineage(project, checkpoint, actor):
+    services.delete_checkpoint(actor=actor, checkpoint=checkpoint)
+    assert queries.list_checkpoints(project=project).items == []
+    assert queries.find_model(project.pk, "a/b") is None
+
+
+def test_ranges_join_neighbours_and_merge():
+    made = seeds.ranges_of([("c", "v", s) for s in (3, 1, 2, 9)])
+    assert made == [["c", "v", [[1, 3], [9, 9]]]]
+    merged = seeds.merge_ranges(made, [["c", "v", [[4, 8]]], ["d", "", [[0, 0]]]])
+    assert merged == [["c", "v", [[1, 9]]], ["d", "", [[0, 0]]]]
+    assert seeds.count_seeds(merged) == 10
+    assert made == [["c", "v", [[1, 3], [9, 9]]]]
