@@ -26,12 +26,18 @@ BORDER = 8
 WIDTH = SIZE + 2 * BORDER
 OUTSIDE = 255
 HALF_X, HALF_Y = VIEW_WIDTH // 2, VIEW_HEIGHT // 2
-FAR = 14  # presses; what is farther is not told
+FAR = 12  # presses; what is farther is not told
 LOOK_AHEAD = 5  # presses; how far a walk to unseen land looks
 MOVES = (("left", -WIDTH), ("right", WIDTH), ("up", -1), ("down", 1))
 _WALKABLE = bytes(1 if tile in WALKABLE else 0 for tile in range(256))
 CREATURES = {2: "cow", 3: "zombie", 4: "skeleton", 6: "plant"}
-_TELLING = {MATERIAL_ID[name]: name for name in MATERIALS if name not in ("grass", "sand", "path")}
+_THINGS = ("cow", "zombie", "skeleton", "plant", "sapling", "arrow")
+_THING, _REACHED = 128, 254
+_KIND_OF = [""] * 256  # value in a search's grid -> the kind that stands in the way
+for _name in MATERIALS:
+    if MATERIAL_ID[_name] not in WALKABLE:
+        _KIND_OF[MATERIAL_ID[_name]] = _name
+_KIND_OF[_THING : _THING + len(_THINGS)] = _THINGS
 
 _ROW = bytes([OUTSIDE] * BORDER + [0] * SIZE + [OUTSIDE] * BORDER)
 _EMPTY = bytes([OUTSIDE] * BORDER * WIDTH) + _ROW * SIZE + bytes([OUTSIDE] * BORDER * WIDTH)
@@ -104,11 +110,16 @@ class _Search:
     """Breadth first from `home`: `rings[n]` are the tiles n presses away.
 
     `came` tells from where and by which press a tile was reached, `ends` for each kind of thing
-    the tile before the nearest one and the press that turns to it.
+    the tile before the nearest one and the press that turns to it. Tiles reached are marked in a
+    copy of the seen tiles, things too (_THING + index of their kind): one look-up decides a tile.
     """
 
     def __init__(self, home: int, things: dict[int, str], seen: bytearray) -> None:
-        self.things, self.seen = things, seen
+        self.seen = seen
+        self.grid = bytearray(seen)
+        for tile, kind in things.items():
+            self.grid[tile] = _THING + _THINGS.index(kind)
+        self.grid[home] = _REACHED
         self.came: dict[int, tuple[int, str]] = {home: (home, "")}
         self.ends: dict[str, tuple[int, str]] = {}
         self.rings: list[list[int]] = [[home]]
@@ -119,7 +130,7 @@ class _Search:
 
     def kind_at(self, tile: int) -> str:
         """The kind that blocks the way there; "" for a tile to walk on, unseen or outside."""
-        return self.things.get(tile) or _TELLING.get(self.seen[tile], "")
+        return _KIND_OF[self.grid[tile]]
 
     def walk(self, tile: int) -> list[str]:
         """The presses from home to a tile reached."""
@@ -131,19 +142,18 @@ class _Search:
             presses.append(name)
 
     def _next_ring(self) -> list[int]:
-        came, seen, things = self.came, self.seen, self.things
+        came, grid, ends = self.came, self.grid, self.ends
         ring: list[int] = []
         for tile in self.rings[-1]:
             for name, offset in MOVES:
                 beside = tile + offset
-                if beside in came:
-                    continue
-                kind = things.get(beside) or _TELLING.get(seen[beside], "")
-                if kind:
-                    self.ends.setdefault(kind, (tile, name))
-                elif _WALKABLE[seen[beside]]:
+                value = grid[beside]
+                if _WALKABLE[value]:
+                    grid[beside] = _REACHED
                     came[beside] = (tile, name)
                     ring.append(beside)
+                elif _KIND_OF[value] and _KIND_OF[value] not in ends:
+                    ends[_KIND_OF[value]] = (tile, name)
         return ring
 
 
@@ -190,5 +200,7 @@ def _way_to_unseen(search: _Search, heading: int) -> list[str]:
 def _n_unseen(seen: bytearray, tile: int) -> int:
     """How many unseen tiles the view from `tile` would show."""
     first = tile - HALF_X * WIDTH - HALF_Y
-    last = tile + HALF_X * WIDTH - HALF_Y
-    return sum(seen.count(0, at, at + VIEW_HEIGHT) for at in range(first, last + 1, WIDTH))
+    total = 0
+    for at in range(first, first + VIEW_WIDTH * WIDTH, WIDTH):
+        total += seen.count(0, at, at + VIEW_HEIGHT)
+    return total

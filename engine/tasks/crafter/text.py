@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.tasks.base import Message, PastCall
-from engine.tasks.crafter.objects import Plant
-from engine.tasks.crafter.player import Player
+from engine.tasks.crafter.objects import Object, Plant
 from engine.tasks.crafter.rules import (
     ACHIEVEMENTS,
     ACTIONS,
@@ -29,12 +28,23 @@ from engine.tasks.crafter.rules import (
     PLACE,
     SIZE,
     TABLE,
+    VIEW_HEIGHT,
+    VIEW_WIDTH,
     VITALS,
 )
-from engine.tasks.crafter.sight import CREATURES, HALF_X, HALF_Y, Memory, Route, find_routes
+from engine.tasks.crafter.sight import (
+    CREATURES,
+    HALF_X,
+    HALF_Y,
+    Memory,
+    Route,
+    creatures_in_view,
+    find_routes,
+)
 from engine.tasks.crafter.world import World
 
 FORMATS = ("map", "compact", "synth")
+_MATERIAL = ("edge", *MATERIALS)
 DARK = 0.4  # daylight below it is called night
 # What routes are told to; the order of those equally near.
 KINDS = (
@@ -56,7 +66,7 @@ def observe(world: World, memory: Memory, unlocked: Sequence[str], format_: str)
     facts = "\n".join(_facts(world, memory, unlocked))
     if format_ == "compact":
         return facts
-    return f"step {world.n_steps}\n{_grid(world, ' ')}\n{facts}"
+    return f"step {world.n_steps}\n{_grid(world)}\n{facts}"
 
 
 def _facts(world: World, memory: Memory, unlocked: Sequence[str]) -> list[str]:
@@ -80,7 +90,7 @@ def _facts(world: World, memory: Memory, unlocked: Sequence[str]) -> list[str]:
     ]
     if stations:
         lines.append(" ".join(["at", *stations]))
-    lines.append(f"ahead {_ahead(world)}")
+    lines.append(f"ahead {tile_name(world, *player.target())}")
     sight = find_routes(world, memory)
     lines += [f"{kind} {_words(route)}" for kind, route in _nearest_first(sight.routes)]
     if sight.new:
@@ -134,28 +144,31 @@ def tile_name(world: World, x: int, y: int) -> str:
     if not (0 <= x < SIZE and 0 <= y < SIZE):
         return "edge"
     thing = world.object_at[x * SIZE + y]
-    if thing is None:
-        return MATERIALS[world.materials[x * SIZE + y] - 1]
-    if isinstance(thing, Player):
-        return "player"
+    return _MATERIAL[world.materials[x * SIZE + y]] if thing is None else _thing_name(thing)
+
+
+def _thing_name(thing: Object) -> str:
     if isinstance(thing, Plant):
         return "plant" if thing.ripe else "sapling"
     return CREATURES.get(thing.kind, "arrow")
 
 
-def _ahead(world: World) -> str:
-    return tile_name(world, *world.player.target())
-
-
-def _grid(world: World, separator: str) -> str:
+def _grid(world: World) -> str:
     """The 9 x 7 view: rows from north to south, columns from west to east."""
-    player = world.player
-    return "\n".join(
-        separator.join(
-            tile_name(world, x, y) for x in range(player.x - HALF_X, player.x + HALF_X + 1)
-        )
-        for y in range(player.y - HALF_Y, player.y + HALF_Y + 1)
-    )
+    player, materials = world.player, world.materials
+    left, top = player.x - HALF_X, player.y - HALF_Y
+    columns = range(left, left + VIEW_WIDTH)
+    if left >= 0 and left + VIEW_WIDTH <= SIZE and top >= 0 and top + VIEW_HEIGHT <= SIZE:
+        rows = [
+            [_MATERIAL[materials[x * SIZE + y]] for x in columns]
+            for y in range(top, top + VIEW_HEIGHT)
+        ]
+    else:
+        rows = [[tile_name(world, x, y) for x in columns] for y in range(top, top + VIEW_HEIGHT)]
+    for thing in creatures_in_view(world):
+        rows[thing.y - top][thing.x - left] = _thing_name(thing)
+    rows[HALF_Y][HALF_X] = "player"
+    return "\n".join(" ".join(row) for row in rows)
 
 
 def _synth(world: World) -> str:
@@ -174,7 +187,7 @@ def _synth(world: World) -> str:
             f"Achievements: {', '.join(unlocked) if unlocked else 'none'}",
             "",
             f"Local Map View ({2 * HALF_X + 1}x{2 * HALF_Y + 1}):",
-            _grid(world, " "),
+            _grid(world),
             "",
             "Choose your next actions.",
             "",
