@@ -37,7 +37,7 @@ class StageSection(Section):
 class TableSection(Section):
     """Which evals the result compares, on the same worlds."""
 
-    rows: list[str] = Field(min_length=1, max_length=50)
+    rows: list[str] = Field(min_length=1, max_length=10)
     """Eval stages, in the order in which they are shown."""
     baseline: str = ""
     """The row that the others are compared with; the first where none is given."""

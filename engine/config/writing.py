@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from engine.config.guards import check_plain
 from engine.config.kinds import KINDS, find_kind, section_of
 from engine.config.mistakes import ConfigErrors, Mistake, dotted
 from engine.config.section import Section
@@ -41,13 +42,16 @@ def apply_sets(data: Mapping[str, Any], sets: Iterable[str]) -> dict[str, Any]:
 def dump_toml(config: Section | Mapping[str, Any], *, comments: bool = False) -> str:
     """A config as TOML, always in the same order; of a typed config, what was written.
 
-    comments: put the sentence of each key above it.
+    comments: put the sentence of each key above it. Raises ConfigErrors for values that no config
+    may hold (see guards.py).
     """
     data: Mapping[str, Any]
     if isinstance(config, Section):
         data = config.model_dump(mode="json", exclude_unset=True)
     else:
         data = config
+        if broken := check_plain(data, ""):
+            raise ConfigErrors("", broken)
     model = KINDS[find_kind(data)] if comments else None
     lines: list[str] = []
     _write_table(data, (), model, lines)
@@ -98,12 +102,12 @@ def _write_table(
     plain = {k: v for k, v in table.items() if v is not None and not isinstance(v, Mapping)}
     below = {k: v for k, v in table.items() if isinstance(v, Mapping)}
     if path and (plain or not below):
-        lines += ["", f"[{dotted(path)}]"]
+        lines += ["", f"[{'.'.join(map(_write_key, path))}]"]
     for key, value in plain.items():
         field = model.model_fields.get(key) if model else None
         if field is not None and field.description:
             lines.append("# " + field.description.replace("\n", " "))
-        lines.append(f"{dotted((key,))} = {_write_value(value)}")
+        lines.append(f"{_write_key(key)} = {_write_value(value)}")
     for key, value in below.items():
         field = model.model_fields.get(key) if model else None
         section = section_of(field.annotation) if field else None
@@ -115,6 +119,10 @@ def _write_table(
             _write_table(value, (*path, key), section[0] if section else None, lines)
 
 
+def _write_key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _write_text(key)
+
+
 def _write_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -124,7 +132,7 @@ def _write_value(value: Any) -> str:
         text = repr(value)
         return text if "." in text or "e" in text else f"{text}.0"
     if isinstance(value, Mapping):
-        pairs = (f"{dotted((k,))} = {_write_value(v)}" for k, v in value.items() if v is not None)
+        pairs = (f"{_write_key(k)} = {_write_value(v)}" for k, v in value.items() if v is not None)
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_write_value(item) for item in value) + "]"
