@@ -41,7 +41,7 @@ def main() -> int:
 
 def _measure_steps(figures: Figures, task: CrafterTask, n_steps: int) -> None:
     """All contenders in turn, in blocks of 50 steps: another program's load hits them alike."""
-    stock = _Contender(_stock_env, lambda env, action: bool(env.step(action)[2]))
+    stock = _Contender(_stock_env, _step_stock)
     ours = {
         f"{observation} text": _Contender(
             lambda seed, o=observation: task.new_game(seed, {"observation": o}), _step_and_text
@@ -90,6 +90,10 @@ def _stock_env(seed: int) -> Any:
     env = crafter.Env(seed=seed)
     env.reset()
     return env
+
+
+def _step_stock(env: Any, action: int) -> bool:
+    return bool(env.step(action)[2])
 
 
 def _step_and_text(game: CrafterGame, action: int) -> bool:

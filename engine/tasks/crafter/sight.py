@@ -26,7 +26,8 @@ BORDER = 8
 WIDTH = SIZE + 2 * BORDER
 OUTSIDE = 255
 HALF_X, HALF_Y = VIEW_WIDTH // 2, VIEW_HEIGHT // 2
-FAR = 12  # presses; what is farther is not told
+FAR = 9  # presses; what is farther is not told
+STRAIGHT_ON = 4  # unseen tiles
 LOOK_AHEAD = 5  # presses; how far a walk to unseen land looks
 MOVES = (("left", -WIDTH), ("right", WIDTH), ("up", -1), ("down", 1))
 _WALKABLE = bytes(1 if tile in WALKABLE else 0 for tile in range(256))
@@ -180,7 +181,7 @@ def _runs(presses: list[str]) -> Route:
 def _way_to_unseen(search: _Search, heading: int) -> list[str]:
     """Presses towards the most unseen tiles: about five steps away, else the first that shows any.
 
-    Going on straight is worth a few tiles more, so that two turns do not undo each other.
+    Going on straight is worth some tiles more, so that two turns do not undo each other.
     """
     rings, offsets = search.rings, dict(MOVES)
     near = min(LOOK_AHEAD, len(rings) - 1)
@@ -188,8 +189,10 @@ def _way_to_unseen(search: _Search, heading: int) -> list[str]:
         best, best_score = -1, 0
         for tile in ring:
             score = _n_unseen(search.seen, tile)
-            if score and tile != search.rings[0][0]:
-                score += 4 * (offsets[search.walk(tile)[0]] == heading)
+            if not score or score + STRAIGHT_ON <= best_score:
+                continue
+            if ring is not rings[0] and offsets[search.walk(tile)[0]] == heading:
+                score += STRAIGHT_ON
             if score > best_score:
                 best, best_score = tile, score
         if best >= 0:

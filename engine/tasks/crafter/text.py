@@ -80,16 +80,12 @@ def _facts(world: World, memory: Memory, unlocked: Sequence[str]) -> list[str]:
         lines.append("sleeping")
     if world.daylight < DARK:
         lines.append("night")
-    now = possible_now(world)
+    near = {m for m in (TABLE, FURNACE) if world.is_nearby(player.x, player.y, m)}
+    now = possible_now(world, near)
     if now:
         lines.append(" ".join(["now", *now]))
-    stations = [
-        name
-        for name, material in (("table", TABLE), ("furnace", FURNACE))
-        if world.is_nearby(player.x, player.y, material)
-    ]
-    if stations:
-        lines.append(" ".join(["at", *stations]))
+    if near:
+        lines.append(" ".join(["at", *(_MATERIAL[material] for material in sorted(near))]))
     lines.append(f"ahead {tile_name(world, *player.target())}")
     sight = find_routes(world, memory)
     lines += [f"{kind} {_words(route)}" for kind, route in _nearest_first(sight.routes)]
@@ -108,13 +104,13 @@ def _words(route: Route) -> str:
     return " ".join(f"{name} {count}" for name, count in route) if route else "here"
 
 
-def possible_now(world: World) -> list[str]:
-    """Open achievements that the actions of the same names unlock here, one after the other."""
+def possible_now(world: World, stations: set[int]) -> list[str]:
+    """Open achievements that the actions of the same names unlock here, one after the other.
+
+    stations: which of table and furnace are near.
+    """
     player = world.player
-    left = dict(player.inventory)
-    near = {
-        material for material in (TABLE, FURNACE) if world.is_nearby(player.x, player.y, material)
-    }
+    left, near = dict(player.inventory), set(stations)
     names: list[str] = []
     ahead_free = True
     for name in _NOW:
