@@ -85,14 +85,16 @@ class Instance:
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `manage.py ARGUMENTS` in this home."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
             env=self.environment,
-            check=check,
+            check=False,
             capture_output=True,
             text=True,
         )
+        assert done.returncode == 0 or not check, f"{arguments}: {done.stdout}{done.stderr}"
+        return done
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call `/api/v1` with the key; the JSON answer. Raises urllib's HTTPError from 400 on."""
