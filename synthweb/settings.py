@@ -24,14 +24,15 @@ BASE_MODELS_DIR = env.path("SYNTHWEB_BASE_MODELS", SYNTHWEB_HOME / "models")
 HOST = env.text("HOST", "127.0.0.1")
 PORT = env.integer("PORT", 8000, low=1, high=65535)
 HTTPS = env.flag("SYNTHWEB_HTTPS")
-PUBLIC_URL = env.text("SYNTHWEB_URL").rstrip("/") or f"http://127.0.0.1:{PORT}"
+_REACHED_AT = "127.0.0.1" if HOST in ("0.0.0.0", "::") else HOST  # noqa: S104
+PUBLIC_URL = env.text("SYNTHWEB_URL").rstrip("/") or f"http://{_REACHED_AT}:{PORT}"
 TASK_APP_PORT = env.integer("TASK_APP_PORT", PORT + 1 if PORT < 65535 else 1, low=1, high=65535)
-ALLOWED_HOSTS = env.items("SYNTHWEB_HOSTS", "127.0.0.1,localhost,[::1]")
+ALLOWED_HOSTS = env.items("SYNTHWEB_HOSTS", f"127.0.0.1,localhost,[::1],{_REACHED_AT}")
 CSRF_TRUSTED_ORIGINS = env.items("SYNTHWEB_TRUSTED_ORIGINS")
 # Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = env.items("SYNTHWEB_TRUSTED_PROXIES")
 # How processes of this machine reach the web (the engine asks for a checkpoint's answers here).
-INTERNAL_URL = env.text("SYNTHWEB_INTERNAL_URL").rstrip("/") or f"http://127.0.0.1:{PORT}"
+INTERNAL_URL = env.text("SYNTHWEB_INTERNAL_URL").rstrip("/") or f"http://{_REACHED_AT}:{PORT}"
 
 # Outgoing: loopback and private host:port pairs that providers and task apps may name.
 ALLOW_HOSTS = env.items("SYNTHWEB_ALLOW_HOSTS")

@@ -59,3 +59,11 @@ def test_make_alone_lists_every_target_with_its_sentence():
 def test_continuous_integration_only_calls_make_test():
     lines = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line[:1] != "#"]
     assert lines[-1] == "exec make test"
+
+
+def test_every_variable_that_is_read_is_documented_and_the_other_way_round():
+    source = "".join(path.read_text() for path in (ROOT / "synthweb").glob("*.py"))
+    read = set(re.findall(r'env\.(?!Setting)\w+\(\s*"([A-Z_0-9]+)"', source))
+    first_cells = re.findall(r"^\| (`[^|]+) \|", (ROOT / "docs/settings.md").read_text(), re.M)
+    documented = {name for cell in first_cells for name in re.findall(r"`([A-Z_0-9]+)`", cell)}
+    assert read == documented
