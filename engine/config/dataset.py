@@ -30,6 +30,10 @@ class DatasetFilter(Section):
     """Only games in which all of these were achieved."""
     exclude: list[str] = Field([], max_length=100)
     """No game in which one of these was achieved."""
+    labels: list[str] = Field([], max_length=100)
+    """Only games that carry all of these labels."""
+    max_per_seed: int | None = Field(None, ge=1)
+    """Most games of one world, the best first."""
     turns_before_unlock: int | None = Field(None, ge=1, le=1000)
     """Of each game only the turns that led to an achievement: this many, up to the one that
     unlocked it."""
