@@ -17,7 +17,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-STDERR = "stderr.log"
+STDOUT, STDERR = "stdout.log", "stderr.log"
 KEPT = frozenset(
     (
         *("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
@@ -55,13 +55,13 @@ class Child:
         self.killed = False  # whether we did it
         self._asked_at: float | None = None
         self._stderr = directory / STDERR
-        with self._stderr.open("ab") as stderr:
+        with (directory / STDOUT).open("ab") as stdout, self._stderr.open("ab") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=settings.BASE_DIR,
                 env=child_environment(lease_fd, extra),
                 stdin=subprocess.DEVNULL,
-                stdout=stderr,
+                stdout=stdout,
                 stderr=stderr,
                 pass_fds=(lease_fd,),
                 start_new_session=True,
@@ -95,7 +95,7 @@ class Child:
         self._process.wait()
 
     def stderr_tail(self, limit: int = 4096) -> str:
-        """The end of what it wrote to stdout and stderr."""
+        """The end of what it wrote to stderr."""
         try:
             with self._stderr.open("rb") as file:
                 file.seek(0, os.SEEK_END)

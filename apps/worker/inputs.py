@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from apps.checkpoints.models import Checkpoint
+from apps.checkpoints.services import local_folder
 from apps.datasets.models import Dataset
 from apps.providers.models import Provider
 from apps.providers.queries import key_of
+from apps.providers.urls import check_url
 from apps.runs import storage
 from apps.runs.keys import make_run_key
 from apps.runs.models import Run
@@ -51,8 +53,6 @@ def _with_path(run: Run, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if "checkpoint_id" in value:
-        from apps.checkpoints.services import local_folder
-
         return {**value, "path": str(local_folder(_checkpoint(run, value["checkpoint_id"])))}
     if "dataset_id" in value:
         from apps.datasets.services import local_file
@@ -91,4 +91,5 @@ def _policy(
                 hint="Turn it on under Settings → Providers, then resume the run.",
             )
         environment[policy.setdefault("key_env", PROVIDER_KEY)] = key_of(provider)
+        policy["address"] = check_url(policy["base_url"]).address  # pinned for the whole attempt
     return policy

@@ -39,7 +39,6 @@ def make_directory(claim: Claim, shard: Shard, inputs: dict[str, Any]) -> Path:
         "episodes": shard.episodes,
         "finished": finished_episodes(run, shard),
         "resume": last_checkpoint(run, shard, claim.token),
-        "retries_left": max(0, run.retry_budget - run.retries_used),
     }
     staged = directory / ".config.json.part"
     staged.write_text(json.dumps(config, ensure_ascii=False, indent=1))

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs.models import Shard, ShardState
 from apps.runs.services import claim_shard, forget_worker, report_worker
+from apps.worker.serve import run_server
 from apps.worker.slots import WORKER_NAME, can_train, needs_packages, slots, stopping
 from apps.worker.supervise import supervise
 
@@ -35,8 +36,6 @@ def run_shard(shard_id: int) -> None:
 @shared_task(name="apps.worker.tasks.serve")
 def serve(server_id: int) -> None:
     """Somebody wants a model server: run one in the serve slot."""
-    from apps.worker.serve import run_server
-
     if not can_train():
         return
     with slots.take("serve") as got:

@@ -15,12 +15,11 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils.timezone import now
 
-from apps.checkpoints.models import ModelServer, ServerState
-from apps.runs.clock import lease_now
+from apps.checkpoints.services import requeue_lost_servers
 from apps.runs.models import Attempt, LiveView, Need, ShardState
 from apps.runs.queries import list_workers
 from apps.runs.services import abandon_cancelled, requeue_lost, settle_over
-from apps.runs.services.doorbell import RUN_SHARD, SERVE, send
+from apps.runs.services.doorbell import RUN_SHARD, send
 from apps.runs.services.leases import to_claim
 
 log = logging.getLogger(__name__)
@@ -67,16 +66,6 @@ def ring_queued() -> int:
     return len(rings) if send(RUN_SHARD, rings) else 0
 
 
-def ring_servers() -> int:
-    """Ring for model servers that somebody wants and nobody runs."""
-    ModelServer.objects.filter(
-        state__in=(ServerState.STARTING, ServerState.READY), lease_until__lt=lease_now()
-    ).update(state=ServerState.WANTED, address="", secret="", worker="")
-    wanted = ModelServer.objects.filter(state=ServerState.WANTED).values_list("id", flat=True)
-    rings = [(server_id, Need.SERVE.value, 0) for server_id in wanted[:8]]
-    return len(rings) if send(SERVE, rings) else 0
-
-
 def sweep() -> int:
     """Delete live views that nobody feeds any more, and directories of attempts long over."""
     moment = now()
@@ -104,6 +93,6 @@ STEPS: dict[str, Callable[[], int]] = {
     "settled": settle_over,
     "pipelines": advance_pipelines,
     "rung": ring_queued,
-    "servers": ring_servers,
+    "servers": requeue_lost_servers,
     "swept": sweep,
 }
