@@ -1,0 +1,184 @@
+"""What the names in a config stand for: who plays, what is trained, on what.
+
+A name is resolved once, at launch, and frozen into `Run.inputs`; RUNS' worker turns ids into paths
+and keys. Nothing here starts anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from apps.accounts.errors import Refused
+from apps.accounts.models import Project, User
+from apps.checkpoints.models import Checkpoint
+from apps.checkpoints.queries import find_model, list_model_ids
+from apps.datasets.models import Dataset
+from apps.datasets.services import upload_dataset
+from apps.providers.models import Provider, ProviderKind
+from apps.providers.queries import price_of, provider_by_name, provider_for_url, resolve_alias
+from apps.runs.services import InputPlan
+from engine.config import BaseConfig, Play
+
+STARTER = BaseConfig().model
+SCRIPTED = ("random", "guide")
+TRAINED = ("ft:", "fft:", "qft:", "rl:")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name stands for: for `Run.inputs`, for the lineage, and in words."""
+
+    inputs: dict[str, Any]
+    rows: tuple[InputPlan, ...] = ()
+    warnings: tuple[str, ...] = ()
+    checkpoint: Checkpoint | None = field(default=None, compare=False)
+
+
+def find_policy(project: Project, play: Play) -> Found:
+    """Who plays. Raises Refused(422) for a name that stands for nothing here."""
+    if play.provider == "builtin" or (not play.provider and play.model in SCRIPTED):
+        if play.model not in SCRIPTED:
+            raise _unknown("model", play.model, SCRIPTED, "The provider builtin has")
+        return Found({"kind": play.model})
+    if play.provider:
+        provider = provider_by_name(project=project, name=play.provider)
+        return _of_provider(provider, play.model)
+    trained = play.model.startswith(TRAINED)
+    if play.inference_url and not trained and not _is_ours(play.inference_url):
+        # An origin that no provider has is refused there: no key is ever sent to it.
+        return _of_provider(provider_for_url(project=project, url=play.inference_url), play.model)
+    checkpoint, warnings = find_checkpoint(project, play.model)
+    inputs = {
+        "kind": "openai",
+        "name": "checkpoint",
+        "base_url": f"{settings.INTERNAL_URL}/api/inference/v1",
+        "model": checkpoint.model_id,
+        "key_env": "SYNTHWEB_RUN_KEY",
+        **_ids(checkpoint),
+    }
+    row = InputPlan("checkpoint", checkpoint.pk, "policy")
+    return Found(inputs, (row,), warnings, checkpoint)
+
+
+def find_base(project: Project, model: str) -> Found:
+    """What a training starts from. Raises Refused(422) when it is not on this machine."""
+    checkpoint, warnings = find_checkpoint(project, model)
+    root = checkpoint.base_model or checkpoint.model_id
+    inputs = {
+        **_ids(checkpoint),
+        "model_id": checkpoint.model_id,
+        "base_model": root if model.startswith(TRAINED) else model,
+        "base_model_resolved": checkpoint.base_model_resolved or checkpoint.model_id,
+    }
+    return Found(inputs, (InputPlan("checkpoint", checkpoint.pk, "base"),), warnings, checkpoint)
+
+
+def find_checkpoint(project: Project, model: str) -> tuple[Checkpoint, tuple[str, ...]]:
+    """The checkpoint with this model id; one that an alias names comes with a warning."""
+    checkpoint = find_model(project.pk, model)
+    if checkpoint is not None:
+        return checkpoint, ()
+    resolved = resolve_alias(project=project, model=model)
+    if resolved != model:
+        checkpoint = find_model(project.pk, resolved)
+        if checkpoint is not None:
+            return checkpoint, (f"{model} is {resolved} here: the operator set this alias.",)
+    raise _unknown("model", resolved, list_model_ids(project.pk), "Models on this machine:")
+
+
+def needs_starter(project: Project, model: str) -> bool:
+    """Whether `model` is the starting model and that has not been made yet."""
+    if STARTER not in (model, resolve_alias(project=project, model=model)):
+        return False
+    return find_model(project.pk, STARTER) is None
+
+
+def find_data(project: Project, user: User | None, name: str, role: str = "data") -> Found:
+    """A dataset by `dataset:ID`, or a JSONL file below configs/ or SYNTHWEB_HOME.
+
+    Raises Refused(422) when the config names none, or one that is not there.
+    """
+    if not name:
+        raise Refused(
+            "no_data",
+            "The config names no data.",
+            "Launch with --set job.data=dataset:ID (or a JSONL file).",
+            status=422,
+            fields={"job.data": "missing"},
+        )
+    kind, _, rest = name.partition(":")
+    if kind == "dataset":
+        pk = int(rest) if rest.isascii() and rest.isdigit() and len(rest) < 19 else 0
+        dataset = Dataset.objects.filter(project=project, pk=pk).first()
+        if dataset is None:
+            raise Refused("unknown_dataset", f"There is no dataset {rest[:60]!r} here.", status=422)
+    else:
+        dataset = _uploaded(project, user, name)
+    inputs = {"dataset_id": dataset.pk, "sha256": dataset.sha256, "n_records": dataset.n_records}
+    return Found(inputs, (InputPlan("dataset", dataset.pk, role, dataset.sha256),))
+
+
+def _uploaded(project: Project, user: User | None, name: str) -> Dataset:
+    """The dataset made of a file; the same content again is the same dataset."""
+    allowed = [settings.BASE_DIR / "configs", settings.SYNTHWEB_HOME]
+    path = (settings.BASE_DIR / name).resolve()
+    if not any(path.is_relative_to(Path(folder).resolve()) for folder in allowed):
+        raise Refused(
+            "outside",
+            f"{name} lies outside configs/ and SYNTHWEB_HOME.",
+            "Upload the file as a dataset and name dataset:ID.",
+            status=422,
+        )
+    if not path.is_file() or path.suffix != ".jsonl":
+        raise Refused("unknown_dataset", f"There is no JSONL file {name}.", status=422)
+    with path.open("rb") as file:
+        return upload_dataset(project=project, user=user, name=path.stem, file=file)
+
+
+def _of_provider(provider: Provider, model: str) -> Found:
+    """The policy of a provider's model, in the form that engine.rollout.policies reads."""
+    if provider.kind != ProviderKind.OPENAI:
+        message = f"The provider {provider.name} is a task app, no model API."
+        raise Refused("wrong_provider", message, status=422)
+    price = price_of(provider, model)
+    return Found(
+        {
+            "kind": "openai",
+            "base_url": provider.base_url.rstrip("/"),
+            "model": model,
+            "key_env": "SYNTHWEB_PROVIDER_KEY",
+            "provider_id": provider.pk,
+            "provider": provider.name,
+            "name": provider.name,
+            "prices": {"prompt_usd": price.input, "completion_usd": price.output} if price else {},
+            "limits": {
+                "max_concurrent": provider.max_concurrent,
+                "rps": provider.requests_per_minute / 60,
+            },
+        }
+    )
+
+
+def _is_ours(url: str) -> bool:
+    return any(
+        url == base or url.startswith(f"{base}/")
+        for base in (settings.PUBLIC_URL, settings.INTERNAL_URL)
+    )
+
+
+def _ids(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"checkpoint_id": checkpoint.pk, "checkpoint_uid": checkpoint.uid}
+
+
+def _unknown(what: str, name: str, known: Any, lead: str) -> Refused:
+    names = ", ".join(list(known)[:20]) or "none yet"
+    hint = f"{lead} {names}."
+    if what == "model":
+        hint += (
+            " For a model API name its provider; for another base ask the operator for an alias."
+        )
+    return Refused(f"unknown_{what}", f"There is no {what} {name[:200]!r} here.", hint, status=422)

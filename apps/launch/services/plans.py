@@ -1,0 +1,186 @@
+"""From a valid config to everything a run is made of: frozen values, inputs, shards, leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from apps.accounts.errors import Refused
+from apps.accounts.models import Project, User
+from apps.checkpoints.queries import leaked_seeds
+from apps.launch.services.machine import code_version, this_machine
+from apps.launch.services.names import Found, find_base, find_data, find_policy
+from apps.runs.models import Config, Need, Run
+from apps.runs.services import InputPlan, ShardPlan, create_run
+from engine.config import BaseConfig, Loaded, Play, PlayConfig, RlConfig, SftConfig, resolve
+from engine.tasks import canonical_name
+
+_PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
+
+
+@dataclass
+class RunPlan:
+    """What `create_run` is called with, but for whose run it is."""
+
+    kind: str
+    name: str
+    resolved: dict[str, Any]
+    shards: Sequence[ShardPlan]
+    effects: list[dict[str, Any]]
+    model: str = ""
+    task: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    leaked_seeds: list[int] = field(default_factory=list)
+    input_rows: list[InputPlan] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    progress_unit: str = "episodes"
+
+    def add(self, role: str, found: Found) -> None:
+        """Take in what a name stands for."""
+        self.inputs[role] = found.inputs
+        self.warnings += found.warnings
+        self.input_rows += found.rows
+
+
+def plan_run(*, project: Project, user: User | None, loaded: Loaded) -> RunPlan:
+    """Resolve every name of a config. Reads only, but for a data file, which becomes a dataset.
+
+    Raises Refused(422) with what is missing and what there is.
+    """
+    config = loaded.config
+    frozen = resolve(config, this_machine())
+    plan = RunPlan(
+        kind=loaded.kind,
+        name=getattr(config, "name", ""),
+        resolved=frozen.config,
+        shards=[],
+        effects=[effect.to_json() for effect in frozen.effects],
+        tags=[f"{key}:{value}"[:60] for key, value in getattr(config, "tags", {}).items()],
+    )
+    if isinstance(config, PlayConfig):
+        _plan_play(plan, project, config.play())
+    elif isinstance(config, SftConfig):
+        _plan_sft(plan, project, user, config)
+    elif isinstance(config, BaseConfig):
+        plan.model, plan.task = config.model, canonical_name(config.task)
+        _train_shard(plan)
+    else:
+        raise _cannot_launch(loaded)
+    plan.name = plan.name or plan.model or loaded.name
+    return plan
+
+
+def make_run(
+    *,
+    project: Project,
+    user: User | None,
+    plan: RunPlan,
+    config: Config | None,
+    parent: Run | None = None,
+    priority: int = 5,
+    name: str = "",
+) -> Run:
+    """The draft run of a plan. Every call makes a new one."""
+    return create_run(
+        project=project,
+        user=user,
+        kind=plan.kind,
+        name=(name or plan.name)[:200],
+        config=config,
+        resolved=plan.resolved,
+        inputs=plan.inputs,
+        shards=plan.shards,
+        effects=plan.effects,
+        warnings=plan.warnings,
+        leaked_seeds=plan.leaked_seeds,
+        task=plan.task,
+        model=plan.model,
+        input_rows=plan.input_rows,
+        parent=parent,
+        tags=plan.tags,
+        priority=priority,
+        code_version=code_version(),
+        progress_unit=plan.progress_unit,
+    )
+
+
+def models_of(loaded: Loaded) -> list[str]:
+    """The model ids that a config needs on this machine, stages' references left out."""
+    config = loaded.config
+    if isinstance(config, PlayConfig):
+        names = [] if config.provider or config.model in ("random", "guide") else [config.model]
+    elif isinstance(config, SftConfig):
+        names = [config.job.model]
+    else:
+        names = []
+    return [name for name in names if not name.startswith("stage:")]
+
+
+def split_episodes(play: Play) -> list[ShardPlan]:
+    """The games of a run in `play.shards` parts of nearly the same size, each a run of seeds."""
+    games = [{"seed": seed, "repeat": repeat} for seed, repeat in play.episodes]
+    n_shards = min(play.shards, len(games))
+    size, rest = divmod(len(games), n_shards)
+    plans, start = [], 0
+    for index in range(n_shards):
+        end = start + size + (index < rest)
+        plans.append(ShardPlan(Need.ROLLOUT, games[start:end]))
+        start = end
+    return plans
+
+
+def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
+    _refuse_remote(play)
+    found = find_policy(project, play)
+    plan.add("policy", found)
+    plan.model = play.model
+    plan.task = plan.resolved["task"] = canonical_name(play.task)
+    plan.shards = split_episodes(play)
+    if plan.kind == "eval" and found.checkpoint is not None:
+        plan.leaked_seeds = leaked_seeds(found.checkpoint, task=plan.task, seeds=play.seeds)
+    if plan.leaked_seeds:
+        plan.warnings.append(
+            f"{plan.model} was trained on {len(plan.leaked_seeds)} of these worlds: "
+            "this score says nothing about new ones."
+        )
+
+
+def _plan_sft(plan: RunPlan, project: Project, user: User | None, config: SftConfig) -> None:
+    wanted = config.plan()
+    plan.add("base", find_base(project, wanted.model))
+    plan.add("data", find_data(project, user, wanted.data))
+    if wanted.validation_data:
+        plan.add("validation", find_data(project, user, wanted.validation_data, "validation"))
+    plan.model = wanted.model
+    _train_shard(plan)
+
+
+def _train_shard(plan: RunPlan) -> None:
+    plan.shards = [ShardPlan(Need.TRAIN, total=0)]
+    plan.progress_unit = "steps"
+
+
+def _refuse_remote(play: Play) -> None:
+    """Without a task app, with a placeholder or with our own, the game is played here."""
+    url = play.task_app_url
+    ours = (settings.PUBLIC_URL, f"http://127.0.0.1:{settings.TASK_APP_PORT}")
+    if not url or any(word in url for word in _PLACEHOLDERS) or url.startswith(ours):
+        return
+    raise Refused(
+        "remote_task_app",
+        f"Playing through the task app at {url} is not possible yet.",
+        'Launch with --set task_app_url="" to play on this machine.',
+        status=422,
+    )
+
+
+def _cannot_launch(loaded: Loaded) -> Refused:
+    if isinstance(loaded.config, RlConfig):
+        message = "A run of kind rl is stored and checked, but cannot be launched yet."
+        return Refused("not_yet", message, "Launch an sft meanwhile.", status=422)
+    message = f"A config of kind {loaded.kind} is not launched as a run."
+    return Refused("not_launchable", message, status=422)

@@ -1,0 +1,97 @@
+"""Launching: a stored config becomes a run with everything frozen, and is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apps.accounts.models import Role
+from apps.accounts.queries import Actor
+from apps.accounts.services import record
+from apps.launch.models import Pipeline
+from apps.launch.services.configs import load_stored, with_sets
+from apps.launch.services.names import needs_starter
+from apps.launch.services.pipelines import start_pipeline
+from apps.launch.services.plans import RunPlan, make_run, models_of, plan_run
+from apps.runs.models import Config, Run
+from apps.runs.services import queue_run
+from engine.config import Loaded
+
+
+def launch(
+    *,
+    actor: Actor,
+    config: Config,
+    sets: Iterable[str] = (),
+    name: str = "",
+    queue: bool = True,
+    priority: int = 5,
+) -> Run | Pipeline:
+    """Make a run of a config and queue it (`queue=False` leaves it a draft).
+
+    A pipeline config gives a pipeline; so does a run whose starting model has to be made first.
+    Every call makes a new one. Raises ConfigErrors for bad `sets`, Refused(422) for names that
+    stand for nothing here.
+    """
+    actor.require(Role.EDITOR)
+    config = with_sets(actor=actor, config=config, sets=sets)
+    loaded = load_stored(config)
+    starter = any(needs_starter(actor.project, model) for model in models_of(loaded))
+    if loaded.kind in ("pipeline", "dataset") or starter:
+        return start_pipeline(actor=actor, config=config, name=name)
+    plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
+    run = make_run(
+        project=actor.project,
+        user=actor.user,
+        plan=plan,
+        config=config,
+        name=name,
+        priority=priority,
+    )
+    return queue_draft(actor=actor, run=run) if queue else run
+
+
+def queue_draft(*, actor: Actor, run: Run) -> Run:
+    """Queue a draft. Safe twice: a run that is queued stays so. Raises Refused(409) otherwise."""
+    actor.require(Role.EDITOR)
+    record(actor=actor, verb="run.launched", target=f"run:{run.pk}")
+    return queue_run(run=run)
+
+
+def clone(
+    *, actor: Actor, run: Run, sets: Iterable[str] = (), name: str = "", queue: bool = False
+) -> Run:
+    """A new draft from a run's frozen config, names resolved afresh; its parent is that run.
+
+    Raises as `launch`.
+    """
+    actor.require(Role.EDITOR)
+    config = with_sets(actor=actor, config=run.config, sets=sets) if run.config else None
+    loaded = load_stored(config) if config else _frozen(run, sets)
+    if loaded.kind == "pipeline":  # the run was a stage: what is repeated is the stage
+        loaded, config = _frozen(run, sets), run.config
+    plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
+    title = name or f"{run.name} (again)"
+    new = make_run(
+        project=actor.project,
+        user=actor.user,
+        plan=plan,
+        config=config,
+        parent=run,
+        name=title,
+        priority=run.priority,
+    )
+    return queue_draft(actor=actor, run=new) if queue else new
+
+
+def dry_run(*, actor: Actor, loaded: Loaded) -> RunPlan:
+    """What launching would make, without making it; but for a data file, which is uploaded.
+
+    Raises Refused(422) as `launch` does.
+    """
+    return plan_run(project=actor.project, user=actor.user, loaded=loaded)
+
+
+def _frozen(run: Run, sets: Iterable[str]) -> Loaded:
+    from engine.config import apply_sets, load_json
+
+    return load_json(apply_sets(run.resolved, list(sets)), name=run.name)

@@ -1,0 +1,75 @@
+"""The result of a pipeline: its evals, each against the baseline on the same worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apps.launch.models import Pipeline, Stage
+from apps.runs.models import Run
+from apps.traces.queries import compare_runs, run_scores
+from engine.config import PipelineConfig, load_json
+
+
+def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
+    """The table so far; {} for a pipeline without one.
+
+    rows: stage, run, model, temperature, n, mean, ci95 (bootstrap), leaked, and against the
+    baseline: difference, difference_ci95, wins, ties, losses. baseline and proof name rows;
+    `better`: whether proof beats baseline with its whole 95 % interval (None: not known yet).
+    """
+    config = load_json(pipeline.config.data, name=pipeline.name).config
+    if not isinstance(config, PipelineConfig) or config.table is None:
+        return {}
+    by_name = {stage.name: stage for stage in stages}
+    names = config.table.rows
+    baseline = config.table.baseline or names[0]
+    proof = config.table.proof or names[-1]
+    played = [(name, by_name[name].run) for name in names]
+    rows = [_row(name, run) for name, run in played if run is not None]
+    pairs = _pairs(pipeline, by_name, names, baseline)
+    rows = [{**row, **pairs.get(row["run"], {})} for row in rows]
+    found = next((row for row in rows if row["stage"] == proof), {})
+    interval = found.get("difference_ci95")
+    better = None if interval is None else interval[0] is not None and interval[0] > 0
+    return {"rows": rows, "baseline": baseline, "proof": proof, "better": better}
+
+
+def _row(name: str, run: Run) -> dict[str, Any]:
+    scores = run.result if "unique" in run.result else run_scores(run)
+    unique = scores["unique"]
+    return {
+        "stage": name,
+        "run": run.pk,
+        "model": run.model,
+        "temperature": run.resolved.get("temperature"),
+        "state": run.state,
+        "n": unique["n"],
+        "mean": unique["mean"],
+        "ci95": [unique["low"], unique["high"]],
+        "leaked": bool(run.leaked_seeds),
+    }
+
+
+def _pairs(
+    pipeline: Pipeline, stages: dict[str, Stage], names: Sequence[str], baseline: str
+) -> dict[int, dict[str, Any]]:
+    """Run → its paired difference to the baseline."""
+    first = stages[baseline].run_id
+    others = [stages[name].run_id for name in names if name != baseline]
+    ids = [run_id for run_id in others if run_id is not None and run_id != first]
+    if first is None or not ids:
+        return {}
+    compared = compare_runs(project=pipeline.project, run_ids=[first, *ids])
+    return {
+        pair["b"]: {
+            "n_pairs": pair["n"],
+            "difference": pair["difference"],
+            "difference_ci95": pair["ci95"],
+            "wins": pair["wins"],
+            "ties": pair["ties"],
+            "losses": pair["losses"],
+            "verdict": pair["verdict"],
+        }
+        for pair in compared.pairs
+    }

@@ -1,0 +1,100 @@
+"""What a pipeline looks like on a terminal: a ladder that moves, and the table at the end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TextIO
+
+_MARKS = {"waiting": "·", "running": "▸", "succeeded": "✓", "failed": "✗", "cancelled": "–"}
+_BAR = 20
+
+
+class Screen:
+    """Shows a pipeline's stages: redrawn in place on a terminal, a line a change elsewhere."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._live = out.isatty()
+        self._drawn = 0
+        self._told: dict[str, str] = {}
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._out.write(text + "\n")
+        self._out.flush()
+
+    def show(self, detail: dict[str, Any]) -> None:
+        """Draw the ladder, or tell what changed since the last call."""
+        if self._live:
+            lines = [_stage_line(stage) for stage in detail["stages"]]
+            up = f"\x1b[{self._drawn}F\x1b[0J" if self._drawn else ""
+            minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+            lines.append(f"  {minutes}:{seconds:02d}")
+            self._out.write(up + "\n".join(lines) + "\n")
+            self._out.flush()
+            self._drawn = len(lines)
+            return
+        for stage in detail["stages"]:
+            if self._told.get(stage["name"]) != stage["state"]:
+                self._told[stage["name"]] = stage["state"]
+                if stage["state"] != "waiting":
+                    self.say(f"{int(time.monotonic() - self._began):5d} s {_stage_line(stage)}")
+
+
+def table_lines(detail: dict[str, Any]) -> list[str]:
+    """The table of a pipeline's evals, and what it says, as lines of text."""
+    table = detail.get("table") or {}
+    lines = []
+    if table.get("rows"):
+        lines.append(
+            f"{'':12} {'achievements':>14} {'95 % interval':>16} {'n':>5} {'T':>4}   "
+            f"difference to {table['baseline']} (paired, 95 %)"
+        )
+        lines += [_row_line(row, table["baseline"]) for row in table["rows"]]
+        lines.append("")
+    if detail["state"] != "succeeded":
+        error = detail.get("error") or {}
+        message = error.get("message", "")
+        return [*lines, f"The pipeline {detail['state']}. {message}".rstrip()]
+    if table:
+        lines.append(_verdict(table))
+    return lines
+
+
+def _verdict(table: dict[str, Any]) -> str:
+    proof, baseline = table["proof"], table["baseline"]
+    if table["better"]:
+        return f"{proof} is better than {baseline}: the whole interval lies above 0."
+    return f"NOT PROVEN: {proof} does not beat {baseline} with its whole 95 % interval."
+
+
+def _row_line(row: dict[str, Any], baseline: str) -> str:
+    low, high = row["ci95"]
+    temperature = row.get("temperature")
+    line = (
+        f"{row['stage']:12} {row['mean']:14.2f} {f'{low:.2f} to {high:.2f}':>16} {row['n']:5d} "
+        f"{'' if temperature is None else f'{temperature:g}':>4}   "
+    )
+    if row["stage"] == baseline or row.get("difference") is None:
+        return line.rstrip()
+    low, high = row["difference_ci95"]
+    games = f"{row['wins']} won, {row['ties']} even, {row['losses']} lost"
+    leaked = "  LEAKED SEEDS" if row["leaked"] else ""
+    return f"{line}{row['difference']:+.2f} ({low:+.2f} to {high:+.2f}); {games}{leaked}"
+
+
+def _stage_line(stage: dict[str, Any]) -> str:
+    parts = [f"{_MARKS.get(stage['state'], '?')} {stage['name']:15} {stage['kind']:8}"]
+    total, done = stage.get("progress_total") or 0, stage.get("progress_done") or 0
+    if stage["state"] == "running" and total:
+        filled = min(_BAR, _BAR * done // total)
+        parts.append(f"{'█' * filled}{'░' * (_BAR - filled)} {done}/{total}")
+    elif stage["state"] == "running":
+        parts.append("waits for a worker" if stage.get("run_state") == "queued" else "works")
+    if stage.get("score") is not None:
+        parts.append(f"{stage['score']:.2f} achievements")
+    if stage.get("seconds") is not None:
+        parts.append(f"{stage['seconds']:.0f} s")
+    if stage.get("error"):
+        parts.append(str(stage["error"].get("message", "")))
+    return " ".join(parts).rstrip()
