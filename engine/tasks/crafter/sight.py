@@ -31,7 +31,7 @@ STRAIGHT_ON = 4  # unseen tiles
 LOOK_AHEAD = 5  # presses; how far a walk to unseen land looks
 MOVES = (("left", -WIDTH), ("right", WIDTH), ("up", -1), ("down", 1))
 _WALKABLE = bytes(1 if tile in WALKABLE else 0 for tile in range(256))
-CREATURES = {2: "cow", 3: "zombie", 4: "skeleton", 6: "plant"}
+NAMES = {1: "player", 2: "cow", 3: "zombie", 4: "skeleton", 5: "arrow", 6: "plant"}  # by kind
 _THINGS = ("cow", "zombie", "skeleton", "plant", "sapling", "arrow")
 _THING, _REACHED = 128, 254
 _KIND_OF = [""] * 256  # value in a search's grid -> the kind that stands in the way
@@ -161,7 +161,7 @@ class _Search:
 def _things(world: World) -> dict[int, str]:
     things = {}
     for thing in creatures_in_view(world):
-        name = CREATURES.get(thing.kind, "arrow")
+        name = NAMES[thing.kind]
         if isinstance(thing, Plant) and not thing.ripe:
             name = "sapling"
         things[(thing.x + BORDER) * WIDTH + thing.y + BORDER] = name

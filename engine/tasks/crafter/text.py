@@ -33,9 +33,9 @@ from engine.tasks.crafter.rules import (
     VITALS,
 )
 from engine.tasks.crafter.sight import (
-    CREATURES,
     HALF_X,
     HALF_Y,
+    NAMES,
     Memory,
     Route,
     creatures_in_view,
@@ -146,7 +146,7 @@ def tile_name(world: World, x: int, y: int) -> str:
 def _thing_name(thing: Object) -> str:
     if isinstance(thing, Plant):
         return "plant" if thing.ripe else "sapling"
-    return CREATURES.get(thing.kind, "arrow")
+    return NAMES[thing.kind]
 
 
 def _grid(world: World) -> str:
