@@ -12,7 +12,6 @@ const BEHAVIOURS = {
   "data-wall": "./wall.js",
   "data-replay": "./replay.js",
   "data-list": "./list.js",
-  "data-config-form": "./config_form.js",
   "data-log": "./log.js",
   "data-copy": "./copy.js",
 };

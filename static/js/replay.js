@@ -4,6 +4,7 @@ import { drawView, onSprites, readView } from "./sprites.js";
 import { isTyping } from "./keys.js";
 import { Transcript } from "./transcript.js";
 import { drawVitals } from "./vitals.js";
+import { iconClass } from "./icons.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16, 32];
 const STEPS_A_SECOND = 2;
@@ -65,7 +66,7 @@ class Replay {
   /** Steps of a game that is still played. @param {any} detail */
   grow(detail) {
     if (detail.gone) {
-      location.reload();
+      location.assign(this.root.dataset.over);
       return;
     }
     const atEnd = this.at >= this.last;
@@ -203,7 +204,7 @@ class Replay {
 function mark(share, name, step, go) {
   const node = document.createElement("button");
   node.type = "button";
-  node.className = `mark tex u-${name}`;
+  node.className = `mark tex ${iconClass(name)}`;
   node.title = `${name.replaceAll("_", " ")} at step ${step}`;
   node.setAttribute("aria-label", node.title);
   node.style.left = `${share * 100}%`;

@@ -1,4 +1,4 @@
-"""Small plots as inline SVG: intervals, bars, ladders. Geometry only; the figures come from queries.
+"""Small plots as inline SVG: intervals, bars, spans. Geometry only; queries bring the figures.
 
 Every plot has its numbers as text beside it, so it is hidden from screen readers.
 """

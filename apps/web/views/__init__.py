@@ -1,0 +1,1 @@
+"""One module a section. A view parses, asks one query or service, and draws."""

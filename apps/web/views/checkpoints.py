@@ -1,0 +1,56 @@
+"""Checkpoints: which model do I use next?"""
+
+from __future__ import annotations
+
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.views.decorators.http import require_safe
+
+from apps.checkpoints import queries
+from apps.runs import storage
+from apps.web.access import PageRequest, draw, page
+from apps.web.reading import text_of
+
+
+@require_safe
+@page()
+def checkpoint_list(request: PageRequest) -> HttpResponse:
+    kind, cursor = text_of(request.GET, "kind"), text_of(request.GET, "cursor")
+    found = queries.list_checkpoints(project=request.actor.project, kind=kind, cursor=cursor)
+    scored = [row for row in found.items if row.scores]
+    context = {
+        "page": found,
+        "best": max(scored, key=lambda row: row.scores[0].unique["mean"], default=None),
+    }
+    template = "checkpoints/_rows.html" if request.htmx else "checkpoints/list.html"
+    return draw(request, template, context)
+
+
+@require_safe
+@page()
+def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
+    found = queries.get_checkpoint(project=request.actor.project, uid=uid)
+    row = found.checkpoint
+    inputs = row.run.input_rows.filter(kind="dataset") if row.run else []
+    context = {
+        "found": found,
+        "checkpoint": row,
+        "ancestors": queries.ancestors_of(row)[::-1],
+        "descendants": queries.descendants_of(row),
+        "datasets": [source.object_id for source in inputs],
+        "files": queries.list_files(row),
+        "card": queries.model_card(row),
+        "top": max([1.0, *(score.unique["high"] for score in found.scores)]) * 1.05,
+    }
+    return draw(request, "checkpoints/page.html", context)
+
+
+@require_safe
+@page()
+def file(request: PageRequest, uid: str, name: str) -> HttpResponseBase:
+    found = queries.get_file(project=request.actor.project, uid=uid, path=name)
+    response = StreamingHttpResponse(
+        storage.open_stream(found.storage_key), content_type="application/octet-stream"
+    )
+    response["Content-Length"] = str(found.size)
+    response["Content-Disposition"] = "attachment"
+    return response

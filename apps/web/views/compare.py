@@ -1,0 +1,55 @@
+"""Two or more runs, world by world: which is better, and where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.views.decorators.http import require_safe
+
+from apps.runs.queries import list_runs
+from apps.traces.queries import compare_runs
+from apps.web.access import PageRequest, draw, page
+from apps.web.reading import numbers_of
+
+AXIS_MARGIN = 1.15
+
+
+@require_safe
+@page()
+def compare(request: PageRequest) -> HttpResponse:
+    project = request.actor.project
+    chosen = list(dict.fromkeys(numbers_of(request.GET, "runs")))
+    evals = list_runs(project=project, kind="eval", limit=60).items
+    context: dict[str, Any] = {"evals": evals, "chosen": chosen, "found": None}
+    if len(chosen) >= 2:
+        found = compare_runs(project=project, run_ids=chosen)
+        runs = {run.pk: run for run in found.runs}
+        context["found"] = found
+        context["views"] = [_view(pair, runs) for pair in found.pairs]
+    return draw(request, "compare/page.html", context)
+
+
+def _view(pair: dict[str, Any], runs: dict[int, Any]) -> dict[str, Any]:
+    """A pair with its runs, the axes of its plots, and its achievements by difference."""
+    rows = sorted(pair["per_achievement"].items(), key=lambda item: -item[1]["difference"])
+    games = sorted(pair["games"], key=lambda game: game["unique_b"] - game["unique_a"])
+    bounds = [abs(value) for value in (*pair["ci95"], pair["difference"]) if value is not None]
+    reach = max([1.0, *bounds]) * AXIS_MARGIN
+    low, high = pair["ci95"]
+    verdict = "open"
+    if low is not None and low > 0:
+        verdict = "better"
+    elif high is not None and high < 0:
+        verdict = "worse"
+    return {
+        "pair": pair,
+        "a": runs[pair["a"]],
+        "b": runs[pair["b"]],
+        "rows": [item for item in rows if item[1]["rate_a"] or item[1]["rate_b"]],
+        "never": [name for name, row in rows if not row["rate_a"] and not row["rate_b"]],
+        "games": games[::-1],
+        "start": -reach,
+        "end": reach,
+        "verdict": verdict,
+    }

@@ -1,0 +1,100 @@
+"""Home: what is happening, what did we learn last, and three buttons that start something real."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.accounts.errors import Refused
+from apps.accounts.models import Project, Role
+from apps.launch import services as launch
+from apps.launch.models import Pipeline
+from apps.launch.queries import PipelineRow, list_pipelines
+from apps.runs import queries
+from apps.runs.queries import RunRow
+from apps.runs.queries.live import LiveRow, list_live
+from apps.web.access import PageRequest, draw, go, page
+from synthweb.train_parts import read_status
+
+STARTS = {
+    "random": "crafter_eval_random.toml",
+    "guide": "crafter_eval_guide.toml",
+    "loop": "loop_small.toml",
+}
+LADDER = 6
+
+
+class Job(NamedTuple):
+    """A live run with the newest pictures of its games."""
+
+    run: RunRow
+    games: list[LiveRow]
+
+
+@require_safe
+@page()
+def home(request: PageRequest) -> HttpResponse:
+    project = request.actor.project
+    evals = queries.list_runs(project=project, kind="eval", state="succeeded", limit=60).items
+    context = {
+        **_running(project),
+        "ladder": _ladder(evals),
+        "failures": queries.list_runs(project=project, state="failed", limit=4).items,
+        "recent": queries.list_runs(project=project, state="succeeded", limit=6).items,
+        "counts": queries.count_states(project=project).runs,
+        "training": read_status(),
+    }
+    return draw(request, "home/page.html", context)
+
+
+@require_safe
+@page()
+def running(request: PageRequest) -> HttpResponse:
+    return draw(request, "home/_running.html", _running(request.actor.project))
+
+
+@require_safe
+@page()
+def install(request: PageRequest) -> HttpResponse:
+    return draw(request, "home/_install.html", {"training": read_status()})
+
+
+@require_POST
+@page(Role.EDITOR)
+def start(request: PageRequest) -> HttpResponse:
+    name = STARTS.get(request.POST.get("what", ""))
+    if name is None:
+        raise Refused("bad_start", f"Start one of {', '.join(STARTS)}.", status=422)
+    text = (settings.BASE_DIR / "configs" / name).read_text(encoding="utf-8")
+    config = launch.import_config(actor=request.actor, text=text, name=name)
+    started = launch.launch(actor=request.actor, config=config)
+    room = "pipelines" if isinstance(started, Pipeline) else "runs"
+    return go(request, f"/{room}/{started.pk}/", f"{config.name} is on its way.")
+
+
+def _running(project: Project) -> dict[str, Any]:
+    """Live runs with their games, and pipelines that go on."""
+    games: dict[int, list[LiveRow]] = {}
+    for game in list_live(project=project, limit=40):
+        games.setdefault(game.run_id, []).append(game)
+    runs = [
+        run
+        for state in ("running", "cancelling", "queued")
+        for run in queries.list_runs(project=project, state=state, limit=8).items
+    ]
+    jobs = [Job(run, games.get(run.id, [])[:6]) for run in runs]
+    loops: list[PipelineRow] = list_pipelines(project=project, state="running", limit=4).items
+    return {"jobs": jobs, "loops": loops}
+
+
+def _ladder(evals: list[RunRow]) -> list[RunRow]:
+    """The newest finished evaluation of each model, weakest first."""
+    newest: dict[str, RunRow] = {}
+    for run in evals:
+        if run.result.get("n"):
+            newest.setdefault(run.model, run)
+    rows = sorted(list(newest.values())[:LADDER], key=lambda run: run.result["unique"]["mean"])
+    return rows

@@ -1,0 +1,45 @@
+"""The wall of games that play now, and one of them."""
+
+from __future__ import annotations
+
+import json
+
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.views.decorators.http import require_safe
+
+from apps.accounts.errors import Refused
+from apps.runs.queries import find_run
+from apps.runs.queries.live import get_live, list_live
+from apps.traces.queries import list_episodes, live_steps
+from apps.web.access import PageRequest, draw, page
+
+
+@require_safe
+@page()
+def wall(request: PageRequest) -> HttpResponse:
+    project = request.actor.project
+    context = {
+        "games": list_live(project=project),
+        "recent": list_episodes(project=project, limit=8).items,
+    }
+    return draw(request, "live/wall.html", context)
+
+
+@require_safe
+@page()
+def game(request: PageRequest, live_id: int) -> HttpResponse:
+    """A running game; when it has ended, the traces of its run."""
+    try:
+        row = get_live(project=request.actor.project, live_id=live_id)
+    except Refused:
+        run = request.GET.get("run", "")
+        return HttpResponseRedirect(f"/traces/?run={run}" if run.isdigit() else "/live/")
+    return draw(request, "live/game.html", {"game": row})
+
+
+@require_safe
+@page()
+def steps(request: PageRequest, live_id: int) -> JsonResponse:
+    row = get_live(project=request.actor.project, live_id=live_id)
+    run = find_run(project=request.actor.project, run_id=row.run_id)
+    return JsonResponse(live_steps(run, json.loads(row.key)) or {"steps": []})

@@ -1,0 +1,155 @@
+"""Runs: the list, one run, its live parts, and what people do to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.accounts.errors import Refused, not_found
+from apps.accounts.models import Role
+from apps.launch import services as launch
+from apps.runs import queries, services
+from apps.runs.models import Run, RunState
+from apps.runs.queries.live import list_live, list_sparks
+from apps.traces.queries import list_episodes, run_scores
+from apps.web.access import PageRequest, back, draw, go, page
+from apps.web.reading import text_of, whole_of
+
+KINDS = ("eval", "rollout", "sft", "rl", "base", "verify")
+LOG_TYPES = ("log", "state", "result", "checkpoint")
+TILES = 24
+
+
+@require_safe
+@page()
+def run_list(request: PageRequest) -> HttpResponse:
+    filters = {name: text_of(request.GET, name) for name in ("kind", "state", "model", "tag", "q")}
+    cursor = text_of(request.GET, "cursor")
+    found = queries.list_runs(project=request.actor.project, cursor=cursor, limit=40, **filters)
+    context = {
+        "page": found,
+        "sparks": list_sparks(run_ids=[run.id for run in found.items]),
+        "counts": queries.count_states(project=request.actor.project).runs,
+        "filters": filters,
+        "kinds": KINDS,
+        "states": RunState.values,
+    }
+    return draw(request, "runs/_rows.html" if request.htmx else "runs/list.html", context)
+
+
+@require_safe
+@page()
+def latest(request: PageRequest) -> HttpResponse:
+    run_id = queries.latest_run_id(project=request.actor.project)
+    return HttpResponseRedirect(f"/runs/{run_id}/" if run_id else "/runs/")
+
+
+@require_safe
+@page()
+def run_page(request: PageRequest, run_id: int) -> HttpResponse:
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    context = {
+        **_status(request, run_id),
+        **_scores(run),
+        **_episodes(request, run_id),
+        "series": queries.list_series(run=run),
+        "log": _log(run),
+        "games": list_live(project=request.actor.project, run_id=run_id, limit=12),
+        "config": run.config,
+    }
+    return draw(request, "runs/page.html", context)
+
+
+@require_safe
+@page()
+def status(request: PageRequest, run_id: int) -> HttpResponse:
+    return draw(request, "runs/_status.html", _status(request, run_id))
+
+
+@require_safe
+@page()
+def scores(request: PageRequest, run_id: int) -> HttpResponse:
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    return draw(request, "runs/_scores.html", {"run": run, **_scores(run)})
+
+
+@require_safe
+@page()
+def episodes(request: PageRequest, run_id: int) -> HttpResponse:
+    context = {"run": {"id": run_id}, **_episodes(request, run_id)}
+    return draw(request, "runs/_episodes.html", context)
+
+
+@require_safe
+@page()
+def points(request: PageRequest, run_id: int) -> HttpResponse:
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    names = request.GET.getlist("name") or None
+    after = whole_of(request.GET, "after") or 0
+    series: dict[str, list[tuple[int, float]]] = {}
+    rows = queries.list_points(run=run, names=names, after=after)
+    for row in rows:
+        series.setdefault(row.name, []).append((row.step, row.value))
+    answer = [{"name": name, "points": found} for name, found in series.items()]
+    last = max((row.seq for row in rows), default=after)
+    return JsonResponse({"series": answer, "last_seq": last})
+
+
+@require_POST
+@page(Role.EDITOR)
+def act(request: PageRequest, run_id: int, verb: str) -> HttpResponse:
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    address = back(request, f"/runs/{run_id}/")
+    if verb == "clone":
+        copy = launch.clone(actor=request.actor, run=run, queue=True)
+        return go(request, f"/runs/{copy.pk}/", f"Run {copy.pk} repeats run {run_id}.")
+    deeds = {
+        "cancel": (services.cancel_run, "Asked to stop; what it has done is kept."),
+        "resume": (services.resume_run, "Queued again; only what is missing is done."),
+        "retry-failed": (services.retry_failed, "The broken episodes are played again."),
+        "delete": (services.delete_run, f"Run {run_id} is deleted."),
+    }
+    if verb not in deeds:
+        raise not_found("verb", verb)
+    deed, said = deeds[verb]
+    deed(run=run, actor=request.actor)  # type: ignore[operator]
+    return go(request, "/runs/" if verb == "delete" else address, said)
+
+
+@require_POST
+@page(Role.EDITOR)
+def notes(request: PageRequest, run_id: int) -> HttpResponse:
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    if "\0" in request.POST.get("tags", ""):
+        raise Refused("bad_tags", "A tag holds no NUL.", status=422)
+    services.set_notes(run=run, actor=request.actor, notes=request.POST.get("notes", ""))
+    services.set_tags(run=run, actor=request.actor, tags=request.POST.get("tags", "").split(","))
+    return go(request, f"/runs/{run_id}/", "Notes and tags are saved.")
+
+
+def _status(request: PageRequest, run_id: int) -> dict[str, Any]:
+    return {"run": queries.get_run(project=request.actor.project, run_id=run_id)}
+
+
+def _scores(run: Run) -> dict[str, Any]:
+    """The kept scores of a run that is over, else those of what has been played so far."""
+    if run.kind not in ("eval", "rollout", "rl"):
+        return {"scores": None}
+    kept = run.result if "achievements" in run.result else None
+    found = kept or run_scores(run)
+    rates = found.get("achievements", {})
+    ranked = sorted(rates.items(), key=lambda item: -item[1]["rate"])
+    return {"scores": found, "rates": ranked}
+
+
+def _episodes(request: PageRequest, run_id: int) -> dict[str, Any]:
+    found = list_episodes(project=request.actor.project, run=run_id, limit=TILES)
+    return {"episodes": found}
+
+
+def _log(run: Run) -> list[queries.EventRow]:
+    """The newest lines; older ones are behind the API's `after`."""
+    after = max(0, run.event_seq - 400)
+    return queries.list_events(run=run, after=after, types=LOG_TYPES, limit=400)

@@ -1,0 +1,111 @@
+"""Settings: providers, keys, members, workers. Keys are shown once, provider keys never."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.http import HttpResponse
+from django.utils.timezone import now
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.accounts import services as accounts
+from apps.accounts.errors import not_found
+from apps.accounts.models import ApiKey, Role
+from apps.accounts.queries import SCOPES, list_keys, list_members
+from apps.providers import queries as providers
+from apps.providers import services
+from apps.runs.queries import list_workers
+from apps.web.access import PageRequest, draw, go, page
+from apps.web.reading import text_of, whole_of
+
+
+@require_safe
+@page()
+def overview(request: PageRequest) -> HttpResponse:
+    return _overview(request)
+
+
+def _overview(request: PageRequest, **extra: object) -> HttpResponse:
+    project = request.actor.project
+    context = {
+        "providers": providers.list_providers(project=project),
+        "aliases": providers.list_aliases(project=project),
+        "keys": list_keys(project),
+        "members": list_members(project),
+        "workers": list_workers(),
+        "all_scopes": SCOPES,
+        **extra,
+    }
+    return draw(request, "settings/page.html", context)
+
+
+@require_POST
+@page(Role.EDITOR)
+def create_key(request: PageRequest) -> HttpResponse:
+    """Make a key and show it once, in the answer itself: it is stored nowhere in clear."""
+    scopes = [word for word in request.POST.getlist("scopes") if word in SCOPES] or ["read"]
+    if "admin" in scopes:
+        request.actor.require(Role.ADMIN)
+    days = whole_of(request.POST, "days")
+    made = accounts.create_api_key(
+        project=request.actor.project,
+        user=request.actor.user,
+        actor=request.actor,
+        name=text_of(request.POST, "name") or "key",
+        scopes=scopes,
+        expires_at=now() + timedelta(days=min(days, 3650)) if days and days > 0 else None,
+    )
+    return _overview(request, clear=made.clear)
+
+
+@require_POST
+@page(Role.EDITOR)
+def revoke_key(request: PageRequest, key_id: int) -> HttpResponse:
+    key = ApiKey.objects.filter(project=request.actor.project, pk=key_id).first()
+    if key is None:
+        raise not_found("key", key_id)
+    if key.user_id != request.actor.user.pk:
+        request.actor.require(Role.ADMIN)
+    accounts.revoke_api_key(actor=request.actor, key=key)
+    return go(request, "/settings/#keys", f"The key {key.name} is revoked.")
+
+
+@require_POST
+@page(Role.ADMIN)
+def save_provider(request: PageRequest) -> HttpResponse:
+    made = services.create_provider(
+        actor=request.actor,
+        name=text_of(request.POST, "name") or "",
+        base_url=text_of(request.POST, "base_url") or "",
+        key=request.POST.get("key", "").strip(),
+        kind=text_of(request.POST, "kind") or "openai",
+        max_concurrent=whole_of(request.POST, "max_concurrent") or 32,
+    )
+    return go(request, "/settings/#providers", f"{made.name} is added. Test it before you use it.")
+
+
+@require_POST
+@page(Role.EDITOR)
+def test(request: PageRequest, provider_id: int) -> HttpResponse:
+    provider = providers.get_provider(project=request.actor.project, provider_id=provider_id)
+    result = services.test_provider(provider=provider)
+    if request.htmx:
+        return draw(request, "settings/_tested.html", {"result": result})
+    return _overview(request, tested=provider, result=result)
+
+
+@require_POST
+@page(Role.ADMIN)
+def remove(request: PageRequest, provider_id: int) -> HttpResponse:
+    provider = providers.get_provider(project=request.actor.project, provider_id=provider_id)
+    services.delete_provider(actor=request.actor, provider=provider)
+    return go(request, "/settings/#providers", f"{provider.name} and its key are gone.")
+
+
+@require_POST
+@page(Role.ADMIN)
+def alias(request: PageRequest) -> HttpResponse:
+    requested = text_of(request.POST, "requested") or ""
+    resolved = text_of(request.POST, "resolved") or ""
+    services.set_alias(actor=request.actor, requested=requested, resolved=resolved)
+    return go(request, "/settings/#aliases", "The alias is set." if resolved else "It is removed.")

@@ -1,0 +1,101 @@
+"""Traces: the list with its facets, and one episode with its replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpResponse, JsonResponse
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.accounts.errors import not_found
+from apps.accounts.models import Role
+from apps.traces import queries, services
+from apps.web.access import PageRequest, back, draw, go, page
+from apps.web.reading import decimal_of, text_of, whole_of
+from apps.web.templatetags.show import ICONS
+from engine.traces.record import ENDINGS
+
+WHOLE = ("run", "seed", "min_unique", "max_unique")
+WORDS = ("model", "policy", "achievement", "missing", "ended", "label")
+
+
+@require_safe
+@page()
+def trace_list(request: PageRequest) -> HttpResponse:
+    filters: dict[str, Any] = {name: whole_of(request.GET, name) for name in WHOLE}
+    filters |= {name: text_of(request.GET, name) for name in WORDS}
+    filters["min_return"] = decimal_of(request.GET, "min_return")
+    order = text_of(request.GET, "order") or "-id"
+    cursor = text_of(request.GET, "cursor")
+    failed = {"yes": True, "no": False}.get(request.GET.get("failed_calls", ""))
+    found = queries.list_episodes(
+        project=request.actor.project, order=order, cursor=cursor, failed_calls=failed, **filters
+    )
+    context = {
+        "page": found,
+        "filters": filters,
+        "order": order,
+        "failed": failed,
+        "labels": queries.list_labels(project=request.actor.project),
+        "names": sorted(ICONS),
+        "endings": ENDINGS,
+        "narrowed": any(value is not None for value in filters.values()) or failed is not None,
+    }
+    return draw(request, "traces/_rows.html" if request.htmx else "traces/list.html", context)
+
+
+@require_safe
+@page()
+def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    turns = queries.load_turns(found.episode, messages=False)
+    n_achievements = len(found.achievements)
+    context = {"found": found, "episode": found.episode, "turns": turns, "n": n_achievements}
+    return draw(request, "traces/page.html", context)
+
+
+@require_safe
+@page()
+def steps(request: PageRequest, trace_id: int) -> JsonResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    after = whole_of(request.GET, "after") or 0
+    return JsonResponse(queries.episode_steps(found.episode, after=after))
+
+
+@require_safe
+@page()
+def turn(request: PageRequest, trace_id: int, index: int) -> HttpResponse:
+    """What was sent and what came back, in full: fetched when somebody opens a turn."""
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    turns = queries.load_turns(found.episode)
+    if not 0 <= index < len(turns):
+        raise not_found("turn", index)
+    context = {"turn": turns[index], "episode": found.episode, "n_turns": len(turns)}
+    template = "traces/_turn.html" if request.htmx else "traces/turn.html"
+    return draw(request, template, context)
+
+
+@require_safe
+@page()
+def verified(request: PageRequest, trace_id: int) -> HttpResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    return draw(request, "traces/_verified.html", {"episode": found.episode})
+
+
+@require_POST
+@page(Role.EDITOR)
+def verify(request: PageRequest, trace_id: int) -> HttpResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    run = services.request_verify(episode=found.episode, actor=request.actor)
+    said = f"Run {run.pk} plays it again in a fresh process; the answer appears here."
+    return go(request, f"/traces/{trace_id}/", said)
+
+
+@require_POST
+@page(Role.EDITOR)
+def labels(request: PageRequest, trace_id: int) -> HttpResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    name = request.POST.get("name", "")
+    change = services.remove_label if request.POST.get("remove") else services.set_label
+    change(episode=found.episode, name=name, actor=request.actor)
+    return go(request, back(request, f"/traces/{trace_id}/"))

@@ -1,0 +1,70 @@
+// Draws a game from its packed view (87 bytes) with Crafter's own textures. The layout is that of
+// engine/tasks/crafter/views.py, version 1: 63 tiles of material and thing, then the player.
+
+const COLUMNS = 9;
+const ROWS = 7;
+const TILE = 16;
+const VIEW_BYTES = 87;
+export const ITEMS = [
+  "health", "food", "drink", "energy", "sapling", "wood", "stone", "coal", "iron", "diamond",
+  "wood_pickaxe", "stone_pickaxe", "iron_pickaxe", "wood_sword", "stone_sword", "iron_sword",
+];
+
+const sheet = new Image();
+const ready = new Promise((resolve, reject) => {
+  sheet.onload = resolve;
+  sheet.onerror = reject;
+});
+sheet.src = "/static/crafter/tiles.png";
+
+/** Call back once the textures are there. @param {() => void} then */
+export function onSprites(then) {
+  ready.then(then, () => undefined);
+}
+
+/** @typedef {{tiles: Uint8Array, items: number[], daylight: number, sleeping: boolean, dead: boolean, step: number}} View */
+
+/** The parts of a view; null for bytes that are none. @param {string} base64 @returns {View | null} */
+export function readView(base64) {
+  let bytes;
+  try {
+    bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  } catch {
+    return null;
+  }
+  if (bytes.length !== VIEW_BYTES || bytes[0] !== 1) return null;
+  return {
+    tiles: bytes.subarray(1, 64),
+    sleeping: Boolean(bytes[64] & 16),
+    dead: Boolean(bytes[64] & 32),
+    daylight: bytes[65] / 255,
+    items: [...bytes.subarray(66, 82)],
+    step: bytes[85] | (bytes[86] << 8),
+  };
+}
+
+/** @param {HTMLCanvasElement} canvas @param {string} base64 */
+export function drawView(canvas, base64) {
+  const view = readView(base64);
+  const context = canvas.getContext("2d");
+  if (!view || !context) return;
+  if (canvas.width < COLUMNS * TILE) [canvas.width, canvas.height] = [COLUMNS * TILE * 2, ROWS * TILE * 2];
+  const width = canvas.width / COLUMNS;
+  const height = canvas.height / ROWS;
+  context.imageSmoothingEnabled = false;
+  view.tiles.forEach((tile, i) => {
+    const x = (i % COLUMNS) * width;
+    const y = Math.floor(i / COLUMNS) * height;
+    context.drawImage(sheet, (tile & 15) * TILE, 0, TILE, TILE, x, y, width, height);
+    if (tile >> 4) context.drawImage(sheet, (tile >> 4) * TILE, TILE, TILE, TILE, x, y, width, height);
+  });
+  shade(context, canvas, view);
+}
+
+/** Night is blue and dark, sleep darker, death red. */
+function shade(context, canvas, view) {
+  const night = Math.min(0.62, (1 - view.daylight) * 0.75);
+  const cover = view.dead ? "rgb(150 20 20 / 45%)" : view.sleeping ? "rgb(0 0 16 / 70%)" : `rgb(0 8 40 / ${night * 100}%)`;
+  context.fillStyle = cover;
+  if (view.dead || view.sleeping || night > 0.04) context.fillRect(0, 0, canvas.width, canvas.height);
+}

@@ -1,0 +1,122 @@
+// The wall: every running game drawn as it plays, and a feed of what was unlocked. `data-wall` is
+// a run's id, or empty for all games; a `[data-feed]` list beside it gets the unlocks.
+import { drawView, onSprites } from "./sprites.js";
+import { iconOf } from "./icons.js";
+
+const GONE_MS = 4000;
+const MAX_FEED = 60;
+const FRAME_MS = 140; // a batch of views is played back over the time until the next
+
+/** @param {HTMLElement} wall */
+export function start(wall) {
+  const only = wall.dataset.wall;
+  const games = new Map();
+  for (const tile of wall.querySelectorAll("[data-game]")) games.set(tile.dataset.game, known(tile));
+  onSprites(() =>
+    document.addEventListener("sse:live", ({ detail }) => {
+      if (only && String(detail.run_id) !== only) return;
+      if (detail.gone) leave(wall, games, String(detail.id));
+      else show(wall, games, detail);
+    }),
+  );
+}
+
+/** @param {HTMLElement} tile */
+function known(tile) {
+  return { tile, unlocks: new Set([...tile.querySelectorAll(".badges .tex")].map((node) => node.title)), queue: [], timer: 0 };
+}
+
+/** @param {HTMLElement} wall @param {Map<string, any>} games @param {any} detail */
+function show(wall, games, detail) {
+  const id = String(detail.id);
+  const game = games.get(id) ?? enter(wall, games, detail);
+  const canvas = game.tile.querySelector("canvas");
+  game.queue.push(...detail.views.slice(-12));
+  if (!game.timer) play(game, canvas);
+  const last = detail.first_step + detail.views.length - 1;
+  if (detail.views.length) part(game, "step").textContent = `step ${last}`;
+  for (const [name, step] of detail.unlocks) unlock(wall, game, detail, name, step);
+}
+
+/** Draw what has queued up, one picture a frame, catching up when behind. */
+function play(game, canvas) {
+  const view = game.queue.length > 16 ? game.queue.splice(0, game.queue.length - 8).at(-1) : game.queue.shift();
+  if (view === undefined) {
+    game.timer = 0;
+    return;
+  }
+  drawView(canvas, view);
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  game.timer = setTimeout(() => play(game, canvas), still ? 500 : FRAME_MS);
+}
+
+/** @param {HTMLElement} wall @param {Map<string, any>} games @param {any} detail */
+function enter(wall, games, detail) {
+  const tile = document.createElement("a");
+  tile.className = "tile";
+  tile.href = `/live/${detail.id}/`;
+  tile.id = `game-${detail.id}`;
+  tile.dataset.game = String(detail.id);
+  const canvas = document.createElement("canvas");
+  canvas.className = "game";
+  [canvas.width, canvas.height] = [288, 224];
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `Game of seed ${detail.seed}`);
+  const caption = document.createElement("span");
+  caption.className = "cap";
+  const top = span("between", "");
+  top.append(span("strong", "0 of 22", "score"), span("faint", "step 0", "step"));
+  caption.append(top, span("badges", "", "badges"), span("muted wrap", `${detail.model || "scripted"} · seed ${detail.seed}`, "who"));
+  tile.append(canvas, caption);
+  wall.prepend(tile);
+  document.querySelector("[data-wall-empty]")?.setAttribute("hidden", "");
+  const game = known(tile);
+  games.set(String(detail.id), game);
+  return game;
+}
+
+/** @param {string} name */
+function span(className, text, name = "") {
+  const node = document.createElement("span");
+  node.className = className;
+  node.textContent = text;
+  if (name) node.dataset.part = name;
+  return node;
+}
+
+function part(game, name) {
+  return game.tile.querySelector(`[data-part="${name}"]`);
+}
+
+function unlock(wall, game, detail, name, step) {
+  const words = name.replaceAll("_", " ");
+  if (game.unlocks.has(words)) return;
+  game.unlocks.add(words);
+  part(game, "badges").append(iconOf(name));
+  part(game, "score").textContent = `${game.unlocks.size} of 22`;
+  game.tile.classList.add("fresh");
+  setTimeout(() => game.tile.classList.remove("fresh"), 1500);
+  const feed = document.querySelector("[data-feed]");
+  if (!feed) return;
+  document.querySelector("[data-feed-empty]")?.remove();
+  const line = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = `/live/${detail.id}/`;
+  link.textContent = `seed ${detail.seed}`;
+  line.append(iconOf(name), span("strong", words), link, span("when", `step ${step}`));
+  feed.prepend(line);
+  while (feed.childElementCount > MAX_FEED) feed.lastElementChild.remove();
+}
+
+/** A game that ended fades, then makes room. */
+function leave(wall, games, id) {
+  const game = games.get(id);
+  if (!game) return;
+  games.delete(id);
+  game.tile.classList.add("over");
+  setTimeout(() => {
+    clearTimeout(game.timer);
+    game.tile.remove();
+    if (!wall.childElementCount) document.querySelector("[data-wall-empty]")?.removeAttribute("hidden");
+  }, GONE_MS);
+}
