@@ -22,6 +22,7 @@ import httpx
 from engine.errors import ProviderError
 from engine.llm.budget import RetryBudget, backoff_s, parse_retry_after
 from engine.llm.replies import Prices, read_answer
+from engine.llm.transport import KeepAliveTransport
 from engine.llm.types import ChatRequest, Reply
 
 RETRYABLE_STATUS = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529))
@@ -75,16 +76,14 @@ class ChatClient:
         self._url, headers, self._extensions = _target(base_url, self.options.address)
         if key:
             headers["Authorization"] = f"Bearer {key}"
-        limits = httpx.Limits(
-            max_connections=self.options.max_concurrent,
-            max_keepalive_connections=self.options.max_concurrent,
-        )
         self._http = httpx.AsyncClient(
             headers=headers,
-            limits=limits,
-            timeout=httpx.Timeout(self.options.timeout_s, connect=self.options.connect_timeout_s),
+            timeout=None,  # noqa: S113  one for the whole call stands around it
             trust_env=False,
-            verify=self._url.scheme == "https",  # reading the CA bundle takes 20 ms
+            transport=KeepAliveTransport(
+                connect_timeout_s=self.options.connect_timeout_s,
+                max_idle=self.options.max_concurrent,
+            ),
         )
 
     async def reply(self, request: ChatRequest) -> Reply:

@@ -18,6 +18,18 @@ from synthweb import credentials
 from synthweb.bootstrap import ROOT
 from tests.servers.waiting import wait_until
 
+NOOP = """
+from apps.accounts.models import Project, User
+from apps.runs import services
+run = services.create_run(
+    project=Project.objects.get(), user=User.objects.get(), kind="noop", name="noop", config=None,
+    resolved={resolved}, inputs={{}},
+    shards=[services.ShardPlan(need="rollout", episodes=[], total={n_steps})],
+)
+services.queue_run(run=run)
+print(run.pk)
+"""
+
 
 def free_port() -> int:
     """A port that nobody listened on a moment ago."""
@@ -95,6 +107,15 @@ class Instance:
         )
         assert done.returncode == 0 or not check, f"{arguments}: {done.stdout}{done.stderr}"
         return done
+
+    def start_noop(self, *, n_steps: int, step_s: float) -> int:
+        """Queue a run that only counts (no page or API may launch one); its id."""
+        code = NOOP.format(resolved={"n_steps": n_steps, "step_s": step_s}, n_steps=n_steps)
+        return int(self.manage("shell", "--no-imports", "-c", code).stdout.split()[-1])
+
+    def state_of(self, run_id: int) -> str:
+        """A run's state as the API tells it."""
+        return str(self.call("GET", f"/api/v1/runs/{run_id}")["state"])
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call `/api/v1` with the key; the JSON answer. Raises urllib's HTTPError from 400 on."""

@@ -21,7 +21,7 @@ is measured.
 | hang            | never answers                                                               |
 | stall           | headers and half a body, then silence                                       |
 | drip            | a byte now and then, for ever                                               |
-| close           | closes the connection without an answer                                     |
+| close, goodbye  | closes the connection without an answer, or right after a good one          |
 | truncated       | 200 with half a JSON                                                        |
 | schema empty html | 200 with JSON of another shape, an empty body, an HTML page               |
 | huge[:BYTES]    | 200 with a 10 MB answer                                                     |
@@ -36,6 +36,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import ssl
 import threading
 import time
 from collections import deque
@@ -48,8 +49,11 @@ Body = dict[str, Any]
 class OpenAIServer:
     """See the module. `requests` holds every body in order, `times` when it came (monotonic)."""
 
-    def __init__(self, *, latency_s: float = 0.0, port: int = 0) -> None:
+    def __init__(
+        self, *, latency_s: float = 0.0, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.latency_s = latency_s
+        self.tls = tls
         self.port = port
         self.default = "ok"
         self.choose: Callable[[Body], str | None] = lambda body: None
@@ -67,7 +71,7 @@ class OpenAIServer:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     def script(self, *words: str) -> None:
         """What the next requests get, one word each; afterwards `choose`, then `default`."""
@@ -92,7 +96,9 @@ class OpenAIServer:
 
     async def serve(self, *, announce: bool = False) -> None:
         """Serve until told to stop."""
-        server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, limit=2**24)
+        server = await asyncio.start_server(
+            self._connection, "127.0.0.1", self.port, limit=2**24, ssl=self.tls
+        )
         self.port = server.sockets[0].getsockname()[1]
         if announce:
             print(self.port, flush=True)
@@ -131,6 +137,9 @@ class OpenAIServer:
     async def _misbehave(self, word: str, body: Body, writer: asyncio.StreamWriter) -> bool:
         name, _, value = word.partition(":")
         if name == "close":
+            return False
+        if name == "goodbye":  # a good answer, then the connection is closed without a word
+            await _send(writer, 200, _answer("ok", "", body))
             return False
         if name in ("hang", "stall", "drip"):
             await _starve(name, writer)
