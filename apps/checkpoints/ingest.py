@@ -95,8 +95,9 @@ def _base_of(run: Run) -> Checkpoint | None:
     """The checkpoint that the run was started from, by its frozen inputs."""
     base = run.inputs.get("base")
     checkpoint_id = base.get("checkpoint_id") if isinstance(base, dict) else None
-    rows = Checkpoint.objects.filter(project_id=run.project_id, pk=checkpoint_id)
-    return rows.first() if checkpoint_id else None
+    if checkpoint_id is None:
+        return None
+    return Checkpoint.objects.filter(project_id=run.project_id, pk=checkpoint_id).first()
 
 
 def _base_model(run: Run, base: Checkpoint | None, data: Mapping[str, Any]) -> str:

@@ -1,0 +1,183 @@
+"""Datasets out of played games: preview and creation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from apps.accounts.errors import Refused
+from apps.accounts.models import Project, User
+from apps.datasets.models import Dataset
+from apps.datasets.queries import Leak, find_leaks
+from apps.datasets.records import Record, dump_record, episode_records
+from apps.datasets.selection import (
+    describe_filter,
+    indexes_before,
+    read_filter,
+    select_episodes,
+)
+from apps.datasets.services.writing import World, add_version, line_writer
+from apps.datasets.statistics import Statistics
+from apps.traces.models import Episode, EpisodeTurn, Unlock
+from engine.config import DatasetFilter
+
+SAMPLE = 3
+CHUNK = 50
+MAX_NAME = 200
+
+
+class Preview(NamedTuple):
+    """What a filter would make. `leak`: evals that play on these worlds."""
+
+    n_records: int
+    n_episodes: int
+    statistics: dict[str, Any]
+    sample: list[Record]
+    words: str
+    leak: list[Leak]
+
+
+def preview(*, project: Project, filter: Mapping[str, Any]) -> Preview:
+    """Count without reading payloads, and show three records.
+
+    Raises Refused(422) for a filter that is none. No game may match: then everything is 0.
+    """
+    wanted = read_filter(filter)
+    ids = select_episodes(project=project, wanted=wanted)
+    statistics = Statistics()
+    worlds: set[tuple[str, int]] = set()
+    for chunk in _batched(ids):
+        taken = _count_records(chunk, wanted)
+        names = _achievements(chunk)
+        for episode in _episodes(chunk):
+            n_records = taken[episode.pk]
+            if not n_records:
+                continue
+            statistics.add_episode(episode, names[episode.pk], n_records)
+            statistics.n_records += n_records
+            worlds.add((episode.task, episode.seed))
+    leaks = find_leaks(project=project, worlds=worlds)
+    sample = list(islice(_sample(ids, wanted), SAMPLE))
+    found = statistics.to_json()
+    return Preview(
+        statistics.n_records, statistics.n_episodes, found, sample, describe_filter(wanted), leaks
+    )
+
+
+def create_dataset(
+    *, project: Project, user: User | None, name: str, filter: Mapping[str, Any]
+) -> Dataset:
+    """Make a version of the games that a filter means now.
+
+    Safe to call twice: the same content is the same version. Memory does not grow with the number
+    of games. Raises Refused(422) for a bad filter or name, and when nothing matches.
+    """
+    name = check_name(name)
+    wanted = read_filter(filter)
+    ids = select_episodes(project=project, wanted=wanted)
+    statistics = Statistics()
+    worlds: list[World] = []
+    with line_writer() as writer:
+        for chunk in _batched(ids):
+            names = _achievements(chunk)
+            for episode in _episodes(chunk):
+                n_records = 0
+                for record in episode_records(episode, wanted):
+                    line = dump_record(record)
+                    writer.write(line)
+                    statistics.add_record(record, len(line))
+                    n_records += 1
+                if n_records:
+                    statistics.add_episode(episode, names[episode.pk], n_records)
+                    worlds.append(_world(episode, n_records))
+        if not statistics.n_records:
+            raise _nothing(wanted)
+        written = writer.store()
+    return add_version(
+        project=project,
+        name=name,
+        written=written,
+        worlds=worlds,
+        source="filter",
+        filter=wanted.model_dump(mode="json", exclude_defaults=True),
+        words=describe_filter(wanted),
+        statistics=statistics.to_json(),
+        n_records=statistics.n_records,
+        n_episodes=statistics.n_episodes,
+        created_by=user,
+    )
+
+
+def check_name(name: str) -> str:
+    """A dataset's name as it is stored. Raises Refused(422)."""
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_NAME or not name.isprintable():
+        raise Refused(
+            "bad_name",
+            f"A dataset's name has 1 to {MAX_NAME} printable characters.",
+            status=422,
+            fields={"name": f"1 to {MAX_NAME} characters"},
+        )
+    return name
+
+
+def _nothing(wanted: DatasetFilter) -> Refused:
+    return Refused(
+        "no_match",
+        f"No turn matches: {describe_filter(wanted)}",
+        "Widen the filter; the preview shows what each part leaves.",
+        status=422,
+    )
+
+
+def _batched(ids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
+
+
+def _episodes(ids: list[int]) -> list[Episode]:
+    """The rows in the order of the ids."""
+    rows = Episode.objects.in_bulk(ids)
+    return [rows[pk] for pk in ids if pk in rows]
+
+
+def _achievements(ids: list[int]) -> dict[int, list[str]]:
+    names: dict[int, list[str]] = {pk: [] for pk in ids}
+    rows = Unlock.objects.filter(episode__in=ids).order_by("step", "id")
+    for pk, name in rows.values_list("episode_id", "name"):
+        names[pk].append(name)
+    return names
+
+
+def _count_records(ids: list[int], wanted: DatasetFilter) -> dict[int, int]:
+    """Episode id -> how many records it gives, from the small rows of its turns."""
+    turns: dict[int, list[tuple[int, bool, bool]]] = {pk: [] for pk in ids}
+    rows = EpisodeTurn.objects.filter(episode__in=ids)
+    for pk, index, error, unlocked in rows.values_list(
+        "episode_id", "index", "error_code", "unlocked"
+    ):
+        turns[pk].append((index, bool(error), bool(unlocked)))
+    return {pk: _count(found, wanted) for pk, found in turns.items()}
+
+
+def _count(turns: list[tuple[int, bool, bool]], wanted: DatasetFilter) -> int:
+    near: set[int] | None = None
+    if wanted.turns_before_unlock is not None:
+        near = indexes_before(
+            [index for index, _, unlocked in turns if unlocked], wanted.turns_before_unlock
+        )
+    return sum(
+        1
+        for index, failed, _ in turns
+        if (near is None or index in near) and not (failed and wanted.drop_failed_calls)
+    )
+
+
+def _sample(ids: list[int], wanted: DatasetFilter) -> Iterator[Record]:
+    for pk in ids[:CHUNK]:
+        yield from episode_records(Episode.objects.get(pk=pk), wanted)
+
+
+def _world(episode: Episode, n_records: int) -> World:
+    return World(episode.pk, episode.task, episode.world_version, episode.seed, n_records)
