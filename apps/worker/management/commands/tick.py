@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from argparse import ArgumentParser
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     """One tick, or one every few seconds until SIGTERM or Ctrl-C."""
 
     help = __doc__
-    requires_system_checks: ClassVar[list[str]] = []  # pages are not its business
+    requires_system_checks = ()  # pages are not its business
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--loop", action="store_true", help="go on until SIGTERM or Ctrl-C")
