@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from apps.accounts import queries, services
 from apps.accounts.models import ApiKey, Role
@@ -47,7 +47,7 @@ def list_keys(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("/keys", response={201: dict[str, Any]})
-def create_key(request: HttpRequest, body: KeyIn) -> tuple[int, dict[str, Any]]:
+def create_key(request: HttpRequest, body: KeyIn) -> Status[dict[str, Any]]:
     """Make a key; `key` in the answer is its clear text, shown this once."""
     actor = actor_of(request)
     actor.require(Role.ADMIN)
@@ -59,17 +59,17 @@ def create_key(request: HttpRequest, body: KeyIn) -> tuple[int, dict[str, Any]]:
         expires_at=body.expires_at,
         actor=actor,
     )
-    return 201, {**KeyOut.of(made.key), "key": made.clear}
+    return Status(201, {**KeyOut.of(made.key), "key": made.clear})
 
 
 @router.delete("/keys/{key_id}", response={204: None})
-def revoke_key(request: HttpRequest, key_id: int) -> tuple[int, None]:
+def revoke_key(request: HttpRequest, key_id: int) -> Status[None]:
     """Turn a key off for good."""
     actor = actor_of(request)
     actor.require(Role.ADMIN)
     key = get_object_or_404(ApiKey, pk=key_id, project=actor.project)
     services.revoke_api_key(key=key, actor=actor)
-    return 204, None
+    return Status(204, None)
 
 
 @router.get("/users", response=Listed[MemberOut])

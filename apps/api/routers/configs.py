@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from apps.accounts.errors import Refused
 from apps.accounts.queries import Actor
@@ -52,9 +52,9 @@ def list_configs(
 
 
 @router.post("/configs", response={201: ConfigOut})
-def create_config(request: HttpRequest, body: ConfigIn) -> tuple[int, dict[str, Any]]:
+def create_config(request: HttpRequest, body: ConfigIn) -> Status[dict[str, Any]]:
     """Validate and store a config; 422 names line and key of every mistake."""
-    return 201, ConfigOut.of(body.store(actor_of(request)))
+    return Status(201, ConfigOut.of(body.store(actor_of(request))))
 
 
 @router.get("/configs/{config_id}", response=ConfigOut)

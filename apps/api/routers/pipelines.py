@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from apps.api.auth import actor_of
 from apps.api.routers.configs import ConfigIn
@@ -34,11 +34,11 @@ def list_pipelines(
 
 
 @router.post("/pipelines", response={201: dict[str, Any]})
-def start_pipeline(request: HttpRequest, body: ConfigIn) -> tuple[int, dict[str, Any]]:
+def start_pipeline(request: HttpRequest, body: ConfigIn) -> Status[dict[str, Any]]:
     """Store a config with stages and start it."""
     actor = actor_of(request)
     made = services.start_pipeline(actor=actor, config=body.store(actor))
-    return 201, asdict(queries.get_pipeline(project=actor.project, pipeline_id=made.pk))
+    return Status(201, asdict(queries.get_pipeline(project=actor.project, pipeline_id=made.pk)))
 
 
 @router.get("/pipelines/{pipeline_id}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from apps.accounts.models import Role
 from apps.api.auth import actor_of
@@ -77,9 +77,11 @@ def list_providers(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("/providers", response={201: ProviderOut})
-def create_provider(request: HttpRequest, body: ProviderIn) -> tuple[int, dict[str, Any]]:
+def create_provider(request: HttpRequest, body: ProviderIn) -> Status[dict[str, Any]]:
     """Add an endpoint."""
-    return 201, ProviderOut.of(services.create_provider(actor=actor_of(request), **body.dict()))
+    return Status(
+        201, ProviderOut.of(services.create_provider(actor=actor_of(request), **body.dict()))
+    )
 
 
 @router.get("/providers/{provider_id}", response=ProviderOut)
@@ -99,12 +101,12 @@ def patch_provider(request: HttpRequest, provider_id: int, body: ProviderPatch) 
 
 
 @router.delete("/providers/{provider_id}", response={204: None})
-def delete_provider(request: HttpRequest, provider_id: int) -> tuple[int, None]:
+def delete_provider(request: HttpRequest, provider_id: int) -> Status[None]:
     """Remove an endpoint with its key."""
     actor = actor_of(request)
     provider = queries.get_provider(project=actor.project, provider_id=provider_id)
     services.delete_provider(actor=actor, provider=provider)
-    return 204, None
+    return Status(204, None)
 
 
 @router.post("/providers/{provider_id}/test")
@@ -124,7 +126,7 @@ def list_aliases(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("/aliases", response={201: AliasIn})
-def set_alias(request: HttpRequest, body: AliasIn) -> tuple[int, AliasIn]:
+def set_alias(request: HttpRequest, body: AliasIn) -> Status[AliasIn]:
     """Set or end an alias; never done silently."""
     services.set_alias(actor=actor_of(request), requested=body.requested, resolved=body.resolved)
-    return 201, body
+    return Status(201, body)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Role
@@ -47,7 +47,7 @@ def _stored(body: RunIn, actor: Actor) -> Config:
 
 
 @router.post("/runs", response={201: dict[str, Any]})
-def create_run(request: HttpRequest, body: RunIn) -> tuple[int, dict[str, Any]]:
+def create_run(request: HttpRequest, body: RunIn) -> Status[dict[str, Any]]:
     """Make a run and queue it; `launch: false` leaves it a draft.
 
     A config with stages makes a pipeline: the answer then is `{pipeline, links}`.
@@ -62,8 +62,8 @@ def create_run(request: HttpRequest, body: RunIn) -> tuple[int, dict[str, Any]]:
     )
     if not isinstance(made, Run):
         links = {"self": f"/api/v1/pipelines/{made.pk}", "page": f"/pipelines/{made.pk}/"}
-        return 201, {"pipeline": made.pk, "links": links}
-    return 201, RunDetailOut.of(queries.get_run(project=actor.project, run_id=made.pk))
+        return Status(201, {"pipeline": made.pk, "links": links})
+    return Status(201, RunDetailOut.of(queries.get_run(project=actor.project, run_id=made.pk)))
 
 
 @router.get("/runs", response=Listed[RunOut])
@@ -146,12 +146,12 @@ def clone_run(
     request: HttpRequest,
     run_id: int,
     set: list[str] = Query(default=[]),  # noqa: B008
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """A new draft with the same config, changed by `set=key=value`; launch it with its verb."""
     actor = actor_of(request)
     run = queries.find_run(project=actor.project, run_id=run_id)
     made = launch_services.clone(run=run, actor=actor, sets=tuple(set))
-    return 201, _answer(actor, made.pk)
+    return Status(201, _answer(actor, made.pk))
 
 
 @router.get("/runs/{run_id}/events")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 
 from apps.accounts.errors import Refused
 from apps.accounts.queries import Actor
@@ -93,11 +93,11 @@ def list_steps(request: HttpRequest, trace_id: int, after: int = 0) -> dict[str,
 
 
 @router.post("/traces/{trace_id}/verify", response={202: RunDetailOut})
-def verify_trace(request: HttpRequest, trace_id: int) -> tuple[int, dict[str, Any]]:
+def verify_trace(request: HttpRequest, trace_id: int) -> Status[dict[str, Any]]:
     """Play the episode's actions again in a fresh process and compare every state hash."""
     actor = actor_of(request)
     run = services.request_verify(episode=_episode(actor, trace_id), actor=actor)
-    return 202, RunDetailOut.of(run_queries.get_run(project=actor.project, run_id=run.pk))
+    return Status(202, RunDetailOut.of(run_queries.get_run(project=actor.project, run_id=run.pk)))
 
 
 @router.get("/compare")

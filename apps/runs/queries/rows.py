@@ -55,6 +55,18 @@ class RunRow:
             return None
         return (self.ended_at - self.started_at).total_seconds()
 
+    @property
+    def links(self) -> dict[str, str]:
+        """Where more of it is."""
+        base = f"/api/v1/runs/{self.id}"
+        return {
+            "self": base,
+            "events": f"{base}/events",
+            "metrics": f"{base}/metrics",
+            "traces": f"/api/v1/traces?run={self.id}",
+            "page": f"/runs/{self.id}/",
+        }
+
 
 @dataclass(frozen=True)
 class ShardRow:
@@ -89,15 +101,3 @@ class RunDetail(RunRow):
     event_seq: int
     code_version: str
     shards: tuple[ShardRow, ...]  # the first MAX_SHARDS
-
-    @property
-    def links(self) -> dict[str, str]:
-        """Where more of it is."""
-        base = f"/api/v1/runs/{self.id}"
-        return {
-            "self": base,
-            "events": f"{base}/events",
-            "metrics": f"{base}/metrics",
-            "traces": f"/api/v1/traces?run={self.id}",
-            "page": f"/runs/{self.id}/",
-        }

@@ -1,0 +1,143 @@
+"""Datasets: preview a filter, make a version, upload, read, export."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, BinaryIO, cast
+
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import File, Form, Router, Schema, Status
+from ninja.files import UploadedFile
+
+from apps.accounts.models import Role
+from apps.accounts.services import record
+from apps.api.auth import actor_of
+from apps.api.shapes import Listed
+from apps.datasets import queries, services
+from apps.datasets.models import Dataset
+
+router = Router(tags=["datasets"])
+
+
+class FilterIn(Schema):
+    """Which games become data; the keys are those of a config's dataset section."""
+
+    filter: dict[str, Any] = {}
+
+
+class DatasetIn(FilterIn):
+    """A dataset to make; the same name gets a new version, the same content the same one."""
+
+    name: str
+
+
+class DatasetOut(Schema):
+    """One immutable version."""
+
+    id: int
+    name: str
+    version: int
+    sha256: str
+    source: str
+    filter: dict[str, Any]
+    words: str
+    statistics: dict[str, Any]
+    n_records: int
+    n_episodes: int
+    size_bytes: int
+    parent: int | None
+    run: int | None
+    created_at: datetime
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, row: Dataset) -> dict[str, Any]:
+        without = ("id", "parent", "run", "links")
+        plain = {name: getattr(row, name) for name in cls.model_fields if name not in without}
+        base = f"/api/v1/datasets/{row.pk}"
+        links = {"self": base, "export": f"{base}/export", "page": f"/datasets/{row.pk}/"}
+        return {**plain, "id": row.pk, "parent": row.parent_id, "run": row.run_id, "links": links}
+
+
+@router.get("/datasets", response=Listed[DatasetOut])
+def list_datasets(
+    request: HttpRequest, name: str | None = None, cursor: str | None = None, limit: int = 50
+) -> dict[str, Any]:
+    """Datasets, newest first; with `name` all versions of one."""
+    page = queries.list_datasets(
+        project=actor_of(request).project, name=name, cursor=cursor, limit=limit
+    )
+    return {"items": [DatasetOut.of(row) for row in page.items], "next": page.next}
+
+
+@router.post("/datasets/preview")
+def preview_dataset(request: HttpRequest, body: FilterIn) -> dict[str, Any]:
+    """What a filter would take, without storing anything."""
+    found = services.preview(project=actor_of(request).project, filter=body.filter)
+    leak = [row._asdict() for row in found.leak]
+    return {**found._asdict(), "leak": leak}
+
+
+@router.post("/datasets", response={201: DatasetOut})
+def create_dataset(request: HttpRequest, body: DatasetIn) -> Status[dict[str, Any]]:
+    """Make a version of the games that the filter means now."""
+    actor = actor_of(request)
+    actor.require(Role.EDITOR)
+    made = services.create_dataset(
+        project=actor.project, user=actor.user, name=body.name, filter=body.filter
+    )
+    record(actor=actor, verb="dataset.created", target=f"dataset:{made.pk}")
+    return Status(201, DatasetOut.of(made))
+
+
+@router.post("/uploads", response={201: DatasetOut})
+def upload_dataset(
+    request: HttpRequest, file: File[UploadedFile], name: Form[str] = ""
+) -> Status[dict[str, Any]]:
+    """Make a dataset of a JSONL file of chat records; 422 names the wrong lines."""
+    actor = actor_of(request)
+    actor.require(Role.EDITOR)
+    title = name or str(file.name or "").rpartition("/")[2].removesuffix(".jsonl")
+    made = services.upload_dataset(
+        project=actor.project, user=actor.user, name=title, file=cast(BinaryIO, file)
+    )
+    record(actor=actor, verb="dataset.uploaded", target=f"dataset:{made.pk}")
+    return Status(201, DatasetOut.of(made))
+
+
+@router.get("/datasets/{dataset_id}")
+def get_dataset(request: HttpRequest, dataset_id: int) -> dict[str, Any]:
+    """One version, the runs that were trained on it, and evals that play on its worlds."""
+    found = queries.get_dataset(project=actor_of(request).project, dataset_id=dataset_id)
+    return {
+        **DatasetOut(**DatasetOut.of(found.dataset)).dict(),
+        "versions": [row.pk for row in found.versions],
+        "used_by": [run.pk for run in found.runs],
+        "leaks": [leak._asdict() for leak in found.leaks],
+    }
+
+
+@router.get("/datasets/{dataset_id}/export")
+def export_dataset(
+    request: HttpRequest,
+    dataset_id: int,
+    format: str = "trl",
+) -> StreamingHttpResponse:
+    """The records as JSONL, streamed: `trl`, `openai` or `synth`."""
+    actor = actor_of(request)
+    found = queries.get_dataset(project=actor.project, dataset_id=dataset_id).dataset
+    lines = queries.export(found, format=format)
+    record(actor=actor, verb="dataset.exported", target=f"dataset:{found.pk}")
+    response = StreamingHttpResponse(lines, content_type="application/jsonl")
+    name = f"dataset-{found.pk}-v{found.version}.{format}.jsonl"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@router.delete("/datasets/{dataset_id}", response={204: None})
+def delete_dataset(request: HttpRequest, dataset_id: int) -> Status[None]:
+    """Remove a dataset that no run was trained on."""
+    actor = actor_of(request)
+    found = queries.get_dataset(project=actor.project, dataset_id=dataset_id).dataset
+    services.delete_dataset(actor=actor, dataset=found)
+    return Status(204, None)
