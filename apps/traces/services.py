@@ -77,11 +77,9 @@ def apply_verify(*, run: Run, values: Mapping[str, Any]) -> int:
     changed = 0
     for report in values.get("reports", ()):
         ok = bool(report["ok"])
-        note = (
-            f"re-simulated {report['n_steps']} steps to the same hashes"
-            if ok
-            else f"step {report['first_bad_step']}: {report['reason']}"
-        )
+        note = report["reason"]
+        if ok:
+            note = f"re-simulated {report['n_steps']} steps to the same hashes"
         changed += Episode.objects.filter(pk=report["id"], run__project_id=run.project_id).update(
             verified=ok, verify_note=note[:300]
         )

@@ -162,7 +162,13 @@ def test_a_verification_is_a_run_that_marks_the_episode(project, games, actor):
     run = services.request_verify(episode=episode, actor=actor)
     assert (run.kind, run.state) == ("verify", "queued")
     assert run.inputs["traces"][0]["storage_key"] == episode.storage_key
-    report = {"id": episode.pk, "ok": False, "first_bad_step": 3, "reason": "hash", "n_steps": 6}
+    report = {
+        "id": episode.pk,
+        "ok": False,
+        "first_bad_step": 3,
+        "reason": "step 3: hash",
+        "n_steps": 6,
+    }
     assert apply_verify(run=run, values={"reports": [report]}) == 1
     episode.refresh_from_db()
     assert (episode.verified, episode.verify_note) == (False, "step 3: hash")
