@@ -14,7 +14,7 @@ export function start(node) {
     timer = 0;
     last = Date.now();
     if (!node.isConnected) return;
-    window.htmx.ajax("GET", node.dataset.refresh, { target: node, swap: "morph:innerHTML" });
+    window.htmx.ajax("GET", node.dataset.refresh, { source: node, target: node, swap: "morph:innerHTML" });
   };
   const ask = () => {
     if (timer) return;

@@ -63,7 +63,7 @@ export function drawView(canvas, base64) {
 
 /** Night is blue and dark, sleep darker, death red. */
 function shade(context, canvas, view) {
-  const night = Math.min(0.62, (1 - view.daylight) * 0.75);
+  const night = Math.min(0.5, (1 - view.daylight) * 0.6);
   const cover = view.dead ? "rgb(150 20 20 / 45%)" : view.sleeping ? "rgb(0 0 16 / 70%)" : `rgb(0 8 40 / ${night * 100}%)`;
   context.fillStyle = cover;
   if (view.dead || view.sleeping || night > 0.04) context.fillRect(0, 0, canvas.width, canvas.height);

@@ -3,7 +3,7 @@
 import { drawView, onSprites } from "./sprites.js";
 import { iconOf } from "./icons.js";
 
-const GONE_MS = 4000;
+const GONE_MS = 1500;
 const MAX_FEED = 60;
 const FRAME_MS = 140; // a batch of views is played back over the time until the next
 

@@ -44,6 +44,7 @@ def interval(
     low, high = (middle if low is None else low), (middle if high is None else high)
     return {
         "known": known,
+        "bar": start == 0,
         "middle": _at(middle, start, end),
         "low": _at(low, start, end),
         "high": _at(high, start, end),

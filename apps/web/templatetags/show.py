@@ -189,9 +189,9 @@ def get(mapping: Any, key: Any) -> Any:
 
 
 @register.filter
-def spark(values: Sequence[float]) -> str:
+def spark(values: Sequence[float] | None) -> str:
     """Points of a polyline in a 100 × 24 box; empty for fewer than two values."""
-    if len(values) < 2:
+    if not values or len(values) < 2:
         return ""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
