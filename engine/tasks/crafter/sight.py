@@ -43,7 +43,7 @@ _KIND_OF[_THING : _THING + len(_THINGS)] = _THINGS
 _ROW = bytes([OUTSIDE] * BORDER + [0] * SIZE + [OUTSIDE] * BORDER)
 _EMPTY = bytes([OUTSIDE] * BORDER * WIDTH) + _ROW * SIZE + bytes([OUTSIDE] * BORDER * WIDTH)
 
-Route = tuple[tuple[str, int], ...]  # (("left", 3), ("up", 1)): runs of presses
+Route = tuple[str, ...]  # ("left", "left", "up"): presses
 
 
 class Sight(NamedTuple):
@@ -93,7 +93,7 @@ def find_routes(world: World, memory: Memory) -> Sight:
     """The shortest walk to the nearest of each kind, over tiles seen, around what is in view.
 
     A route's presses end facing the thing: the last one turns, because the thing blocks the way.
-    The presses of a route sum to the offset. Horizontal before vertical where both are as short.
+    Horizontal before vertical where both are as short.
     """
     player, seen = world.player, memory.seen
     home = (player.x + BORDER) * WIDTH + player.y + BORDER
@@ -103,8 +103,8 @@ def find_routes(world: World, memory: Memory) -> Sight:
     routes: dict[str, Route] = {}
     for kind, (tile, press) in search.ends.items():
         here = tile == home and ahead == kind
-        routes[kind] = () if here else _runs([*search.walk(tile), press])
-    return Sight(routes, _runs(_way_to_unseen(search, heading)))
+        routes[kind] = () if here else (*search.walk(tile), press)
+    return Sight(routes, tuple(_way_to_unseen(search, heading)))
 
 
 class _Search:
@@ -166,16 +166,6 @@ def _things(world: World) -> dict[int, str]:
             name = "sapling"
         things[(thing.x + BORDER) * WIDTH + thing.y + BORDER] = name
     return things
-
-
-def _runs(presses: list[str]) -> Route:
-    runs: list[tuple[str, int]] = []
-    for press in presses:
-        if runs and runs[-1][0] == press and runs[-1][1] < 9:
-            runs[-1] = (press, runs[-1][1] + 1)
-        else:
-            runs.append((press, 1))
-    return tuple(runs)
 
 
 def _way_to_unseen(search: _Search, heading: int) -> list[str]:

@@ -6,10 +6,11 @@
 | compact | small models             | one short line a fact, always in the same order |
 | synth   | Synth-compatible clients | synth-ai's exact layout; the whole view, right way round |
 
-A fact line of `compact` and `map`: `tree left 3 up 1` are the presses after which the player faces
-the nearest tree known (they sum to its offset); `tree here` says that it does already. `new` leads
-to unseen land. `now` names achievements still open that the actions of these names unlock here and
-now, in an order in which all of them work. A line that would be empty is left out.
+Lines of `compact`: `low` vitals and `have` items; `now` the actions that serve an open achievement
+here and now, each working after the ones before it; `tree left left up` the first five presses of
+the way to the nearest tree known, after which the player faces it (`tree here`: it does already).
+Only what serves an open achievement (`goals.py`) is listed, nearest first. `new` leads to unseen
+land. A line that would be empty is left out.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.tasks.base import Message, PastCall
+from engine.tasks.crafter.goals import (
+    CLOSE,
+    HOSTILE,
+    LOW,
+    grass_is_useful,
+    possible_now,
+    useful_kinds,
+)
 from engine.tasks.crafter.objects import Object, Plant
 from engine.tasks.crafter.rules import (
     ACHIEVEMENTS,
     ACTIONS,
-    FURNACE,
     LENGTH,
     MAKE,
     MATERIALS,
     PLACE,
     SIZE,
-    TABLE,
     VIEW_HEIGHT,
     VIEW_WIDTH,
     VITALS,
@@ -49,90 +56,61 @@ DARK = 0.4  # daylight below it is called night
 # What routes are told to; the order of those equally near.
 KINDS = (
     "zombie", "skeleton", "cow", "plant", "water", "tree", "iron", "diamond", "coal", "stone",
-    "table", "furnace",
+    "table", "furnace", "grass",
 )  # fmt: skip
-# The order in which `now` is worked out: what others need comes first.
-_NOW = (
-    "place_table", "make_wood_pickaxe", "make_wood_sword", "make_stone_pickaxe",
-    "make_iron_pickaxe", "make_stone_sword", "make_iron_sword", "place_plant", "place_furnace",
-    "place_stone",
-)  # fmt: skip
+TURN = 5  # presses told of a route: as many as a turn plays
 
 
 def observe(world: World, memory: Memory, unlocked: Sequence[str], format_: str) -> str:
     """The observation in one of FORMATS; `unlocked` are the achievements so far, in order."""
     if format_ == "synth":
         return _synth(world)
-    facts = "\n".join(_facts(world, memory, unlocked))
+    facts = "\n".join(_facts(world, memory))
     if format_ == "compact":
         return facts
-    return f"step {world.n_steps}\n{_grid(world)}\n{facts}"
+    vitals = " ".join(f"{name} {world.player.inventory[name]}" for name in VITALS)
+    done = " ".join(unlocked) if unlocked else "nothing"
+    return f"step {world.n_steps}\n{_grid(world)}\n{vitals}\ndone {done}\n{facts}"
 
 
-def _facts(world: World, memory: Memory, unlocked: Sequence[str]) -> list[str]:
-    player = world.player
-    have = player.inventory
-    lines = [" ".join(f"{name} {have[name]}" for name in VITALS)]
-    items = [f"{name} {amount}" for name, amount in have.items() if amount and name not in VITALS]
-    lines.append(" ".join(["have", *items]) if items else "have nothing")
-    lines.append(" ".join(["done", *unlocked]) if unlocked else "done nothing")
-    if player.sleeping:
-        lines.append("sleeping")
+def _facts(world: World, memory: Memory) -> list[str]:
+    """The lines of `compact`."""
+    player, have = world.player, world.player.inventory
+    sight = find_routes(world, memory)
+    lengths = {kind: len(route) for kind, route in sight.routes.items()}
+    lines = ["sleeping"] if player.sleeping else []
     if world.daylight < DARK:
         lines.append("night")
-    near = {m for m in (TABLE, FURNACE) if world.is_nearby(player.x, player.y, m)}
-    now = possible_now(world, near)
-    if now:
-        lines.append(" ".join(["now", *now]))
-    if near:
-        lines.append(" ".join(["at", *(_MATERIAL[material] for material in sorted(near))]))
+    low = [f"{name} {have[name]}" for name in VITALS if have[name] <= LOW]
+    items = [f"{name} {amount}" for name, amount in have.items() if amount and name not in VITALS]
+    now = possible_now(world, lengths)
+    lines += [
+        " ".join([head, *words])
+        for head, words in (("low", low), ("have", items), ("now", now))
+        if words
+    ]
     lines.append(f"ahead {tile_name(world, *player.target())}")
-    sight = find_routes(world, memory)
-    lines += [f"{kind} {_words(route)}" for kind, route in _nearest_first(sight.routes)]
+    routes = {
+        kind: sight.routes.get(kind, ()) for kind in useful_kinds(world, lengths) & lengths.keys()
+    }
+    if grass_is_useful(world):
+        routes["grass"] = ()
+    lines += [f"{kind} {_words(routes[kind])}" for kind in _in_order(routes)]
     if sight.new:
         lines.append(f"new {_words(sight.new)}")
     return lines
 
 
-def _nearest_first(routes: dict[str, Route]) -> list[tuple[str, Route]]:
-    """Routes by their number of presses, ties in the order of KINDS."""
-    known = [(kind, routes[kind]) for kind in KINDS if kind in routes]
-    return sorted(known, key=lambda entry: sum(count for _, count in entry[1]))
+def _in_order(routes: dict[str, Route]) -> list[str]:
+    """Creatures about to strike, then by the number of presses; ties in the order of KINDS."""
+    return sorted(
+        (kind for kind in KINDS if kind in routes),
+        key=lambda kind: (kind not in HOSTILE or len(routes[kind]) > CLOSE, len(routes[kind])),
+    )
 
 
 def _words(route: Route) -> str:
-    return " ".join(f"{name} {count}" for name, count in route) if route else "here"
-
-
-def possible_now(world: World, stations: set[int]) -> list[str]:
-    """Open achievements that the actions of the same names unlock here, one after the other.
-
-    stations: which of table and furnace are near.
-    """
-    player = world.player
-    left, near = dict(player.inventory), set(stations)
-    names: list[str] = []
-    ahead_free = True
-    for name in _NOW:
-        verb, _, thing = name.partition("_")
-        if player.achievements[name]:
-            continue
-        uses = PLACE[thing].uses if verb == "place" else MAKE[thing].uses
-        if any(left[item] < amount for item, amount in uses.items()):
-            continue
-        if verb == "place":
-            if not (ahead_free and player.can_place(thing)):
-                continue
-            ahead_free = False
-            near.add(PLACE[thing].material)
-        elif not near.issuperset(MAKE[thing].nearby):
-            continue
-        else:
-            left[thing] += MAKE[thing].gives
-        for item, amount in uses.items():
-            left[item] -= amount
-        names.append(name)
-    return names
+    return " ".join(route[:TURN]) if route else "here"
 
 
 def tile_name(world: World, x: int, y: int) -> str:
@@ -205,10 +183,10 @@ Stone and coal need a wood pickaxe, iron a stone pickaxe, diamond an iron pickax
 Sleep when energy is low; you wake when it is full. Do not walk into lava.
 Achievements: {achievements}."""
 
-_LEGEND = """Facts: "tree left 3 up 1" are the moves after which you face the nearest tree known, \
-"tree here" says you do already; "new" leads to unseen land; "ahead" is the tile you face; \
-"now" names achievements that you can unlock at once by the actions of these names; \
-"at" names what you can craft with here; the nearest things come first."""
+_LEGEND = """Lines: "tree left left up" is the way to the nearest tree known: walk it and you face \
+the tree; "tree here" says you do already; five words may be the first part of a longer way. \
+Only things that serve an open achievement are listed, the nearest first; "new" leads to unseen \
+land; "ahead" is the tile you face; "now" names actions that serve an open achievement at once."""
 
 _MAP_LEGEND = (
     """The map shows 9 x 7 tiles, north at the top, west on the left, you in the middle."""
