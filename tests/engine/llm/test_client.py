@@ -116,7 +116,7 @@ def test_a_passing_fault_is_retried(server: OpenAIServer, fault: str):
 @pytest.mark.parametrize("fault", ["hang", "stall", "drip"])
 def test_silence_ends_at_the_timeout_and_is_retried(server: OpenAIServer, fault: str):
     server.script(fault, "ok")
-    (reply,) = ask(server, timeout_s=0.3)
+    (reply,) = ask(server, timeout_s=1)
     assert isinstance(reply, Reply)
     assert reply.n_retries == 1
 
@@ -137,7 +137,7 @@ def test_silence_ends_at_the_timeout_and_is_retried(server: OpenAIServer, fault:
 )
 def test_a_lasting_fault_ends_with_its_name(server: OpenAIServer, fault: str, code: str):
     server.default = fault
-    (error,) = ask(server, timeout_s=0.2, max_tries=2)
+    (error,) = ask(server, timeout_s=0.3 if code == "timeout" else 30, max_tries=2)
     assert isinstance(error, ProviderError)
     assert error.code == code
     assert len(server.requests) == 2
@@ -188,8 +188,9 @@ def test_calls_in_flight_are_limited_and_connections_kept(server: OpenAIServer):
 
 
 def test_requests_a_second_are_limited(server: OpenAIServer):
+    started = time.monotonic()
     ask(server, n=5, rps=20)
-    assert server.times[-1] - server.times[0] >= 4 / 20 * 0.95
+    assert time.monotonic() - started >= 4 / 20
 
 
 def test_a_huge_answer_is_not_read_to_its_end(server: OpenAIServer):

@@ -67,13 +67,13 @@ def test_the_paired_interval_holds_its_promise():
 
 
 def test_the_bootstrap_interval_holds_its_promise_and_repeats():
-    rng = random.Random(2)
+    rng = random.Random(4)
     held = 0
-    for _ in range(100):
+    for _ in range(400):  # percentile intervals of 40 values hold in about 94 of 100 cases
         sample = [rng.gauss(3, 1) for _ in range(40)]
         result = bootstrap_mean(sample)
         held += result.low <= 3 <= result.high
-    assert 86 <= held <= 99
+    assert 360 <= held <= 392
     assert bootstrap_mean([1, 2, 3], seed=4) == bootstrap_mean([1, 2, 3], seed=4)
 
 

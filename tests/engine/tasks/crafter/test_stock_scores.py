@@ -38,7 +38,7 @@ def _play(seed: int, step: Callable[[int], bool]) -> None:
 
 
 def _play_stock(seed: int) -> set[str]:
-    env = crafter.Env(seed=seed, size=(9, 9))
+    env = crafter.Env(seed=seed)
     env.reset()
     unlocked: set[str] = set()
 
