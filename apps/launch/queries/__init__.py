@@ -35,13 +35,7 @@ class StageRow:
     error: dict[str, Any] | None
     started_at: datetime | None
     ended_at: datetime | None
-
-    @property
-    def seconds(self) -> float | None:
-        """How long it took; None while it runs or waits."""
-        if self.started_at is None or self.ended_at is None:
-            return None
-        return (self.ended_at - self.started_at).total_seconds()
+    seconds: float | None  # how long it took; None while it waits or runs
 
 
 @dataclass(frozen=True)
@@ -142,4 +136,7 @@ def _stage(stage: Stage) -> StageRow:
         error=stage.error,
         started_at=stage.started_at,
         ended_at=stage.ended_at,
+        seconds=(stage.ended_at - stage.started_at).total_seconds()
+        if stage.started_at and stage.ended_at
+        else None,
     )

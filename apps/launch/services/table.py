@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from apps.launch.models import Pipeline, Stage
+from apps.launch.services.names import SCRIPTED
 from apps.runs.models import Run
 from apps.traces.queries import compare_runs, run_scores
 from engine.config import PipelineConfig, load_json
@@ -38,11 +39,12 @@ def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
 def _row(name: str, run: Run) -> dict[str, Any]:
     scores = run.result if "unique" in run.result else run_scores(run)
     unique = scores["unique"]
+    scripted = run.inputs.get("policy", {}).get("kind") in SCRIPTED
     return {
         "stage": name,
         "run": run.pk,
         "model": run.model,
-        "temperature": run.resolved.get("temperature"),
+        "temperature": None if scripted else run.resolved.get("temperature"),
         "state": run.state,
         "n": unique["n"],
         "mean": unique["mean"],

@@ -7,6 +7,7 @@ the credentials file, never the database, so what it shows is what any program w
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the end as one JSON line")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a poll says nothing
         client = _client(options["url"])
         path = Path(options["file"])
         try:
