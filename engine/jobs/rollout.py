@@ -71,7 +71,9 @@ class _RolloutJob:
         )
         views = LiveViews(lambda data: _ignore(job.events.write("view", data)), play.model)
         self.views = views
-        table = Table(self.task, policy, player_options(play, policy_input), views)
+        rules = play.step_rewards.model_dump()
+        rewards = (lambda: self.task.step_rewards(rules)) if play.step_rewards.enabled else None
+        table = Table(self.task, policy, player_options(play, policy_input), views, rewards)
         job.progress(self.done, self.total, "episodes")
         try:
             async with run_beside(views.run):

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from engine.errors import TaskError
 from engine.lease import Cancellation
 from engine.llm.types import Policy
-from engine.rollout.player import DecisionReward, Watcher, play_episode
+from engine.rollout.player import Watcher, play_episode
 from engine.rollout.recording import EpisodeSpec, PlayerOptions, broken_trace
-from engine.tasks.base import Game, Task
+from engine.tasks.base import DecisionRewards, Game, Task
 from engine.traces.record import Trace
 
 WORLDS_AHEAD = 2
@@ -28,13 +28,13 @@ WORLDS_AHEAD = 2
 
 @dataclass(frozen=True)
 class Table:
-    """What all episodes of a shard share. `decision_reward()` makes one counter an episode."""
+    """What all episodes of a shard share. `rewards()` makes one rewarder an episode."""
 
     task: Task
     policy: Policy
     options: PlayerOptions
     watcher: Watcher | None = None
-    decision_reward: Callable[[], DecisionReward] | None = None
+    rewards: Callable[[], DecisionRewards] | None = None
 
 
 async def play_all(
@@ -141,7 +141,6 @@ class _Shard:
         table = self.table
         if isinstance(world, TaskError):
             return broken_trace(table.task, spec, table.options, world)
-        reward = table.decision_reward() if table.decision_reward else None
         task: asyncio.Task[Trace] = asyncio.create_task(
             play_episode(
                 table.task,
@@ -150,7 +149,7 @@ class _Shard:
                 table.policy,
                 table.options,
                 watcher=table.watcher,
-                decision_reward=reward,
+                rewards=table.rewards() if table.rewards else None,
             )
         )
         self.playing.add(task)

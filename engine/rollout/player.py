@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from engine.errors import ProviderError, ReplyError, TaskError
 from engine.llm.toolcalls import read_reply
 from engine.llm.types import ChatRequest, Policy, Reply
 from engine.rollout.recording import Ending, EpisodeSpec, PlayerOptions, new_turn, summarise
-from engine.tasks.base import Game, PastCall, Task
+from engine.tasks.base import DecisionRewards, Game, PastCall, Task
 from engine.traces.record import EpisodeKey, EpisodeSummary, Step, Trace, Turn
 
 
@@ -37,10 +37,6 @@ class Watcher(Protocol):
         ...
 
 
-# What a decision is worth: the achievements that were new in it -> reward. One an episode.
-DecisionReward = Callable[[Sequence[str]], float]
-
-
 async def play_episode(
     task: Task,
     game: Game,
@@ -49,14 +45,14 @@ async def play_episode(
     options: PlayerOptions,
     *,
     watcher: Watcher | None = None,
-    decision_reward: DecisionReward | None = None,
+    rewards: DecisionRewards | None = None,
 ) -> Trace:
     """Play a fresh `game` to its end and return its trace, whatever ended it.
 
     Cancelling the asyncio task that runs this ends the episode as `cancelled`: the trace so far is
     returned all the same. Raises only for bugs.
     """
-    player = _Player(task, game, spec, policy, options, watcher, decision_reward)
+    player = _Player(task, game, spec, policy, options, watcher, rewards)
     try:
         while not player.ended:
             await player.play_turn()
@@ -80,11 +76,11 @@ class _Player:
         policy: Policy,
         options: PlayerOptions,
         watcher: Watcher | None,
-        decision_reward: DecisionReward | None,
+        rewards: DecisionRewards | None,
     ) -> None:
         self.task, self.game, self.spec, self.policy = task, game, spec, policy
         self.options, self.watcher = options, watcher
-        self.decision_reward = decision_reward or (lambda unlocked: 0.0)
+        self.rewards = rewards
         self.key = EpisodeKey(task.name, task.world_version, *spec)
         self.turns: list[Turn] = []
         self.steps: list[Step] = []
@@ -109,6 +105,9 @@ class _Player:
         turn = new_turn(len(self.turns), len(self.steps), started_ms, messages, reply)
         self.turns.append(turn)
         self._act(turn, reply)
+        if self.rewards:
+            played = turn.actions[: turn.n_steps]
+            turn.step_reward = self.rewards.decision(turn.unlocked, turn.reward, actions=played)
         if self.watcher:
             self.watcher.turn(self.key, turn, self.steps[turn.first_step :])
         self._check_limits()
@@ -157,7 +156,6 @@ class _Player:
             if self.ended:
                 break
         turn.n_steps = len(self.steps) - turn.first_step
-        turn.step_reward = self.decision_reward(turn.unlocked)
         turn.env_ms = round((time.perf_counter() - started) * 1000, 3)
         self.past.append(PastCall(tuple(turn.actions[: turn.n_steps]), ""))
 

@@ -76,6 +76,21 @@ class Game(Protocol):
         ...
 
 
+class DecisionRewards(Protocol):
+    """Rewards the decisions (turns) of one episode, in order; made by `Task.step_rewards`."""
+
+    def decision(
+        self,
+        new: Sequence[str],
+        env_reward: float = 0.0,
+        achieved: Sequence[str] | None = None,
+        actions: Sequence[str] = (),
+    ) -> float:
+        """The reward of the next decision: what it unlocked, the environment's own reward, what
+        it achieved (new or again; None: only what is new), the actions that were played."""
+        ...
+
+
 class Task(Protocol):
     """A task app. `name` is canonical, `aliases` are accepted, `world_version` names the rules."""
 
@@ -105,4 +120,8 @@ class Task(Protocol):
 
     def read_call(self, name: str, arguments: Mapping[str, Any]) -> list[Action]:
         """The actions of one tool call. Raises ReplyError (see its codes): words for the model."""
+        ...
+
+    def step_rewards(self, options: Mapping[str, Any]) -> DecisionRewards:
+        """For one episode, from a config's step_rewards section. Raises ConfigError."""
         ...

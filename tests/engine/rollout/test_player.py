@@ -149,22 +149,14 @@ def test_without_tools_the_request_has_none():
     assert trace.turns[0].actions == ["do"]
 
 
-def test_rewards_for_decisions_come_from_what_was_new():
-    seen: list[list[str]] = []
-
-    def reward(unlocked: Any) -> float:
-        seen.append(list(unlocked))
-        return 2.0 * len(unlocked)
-
+def test_decisions_are_rewarded_as_the_config_says():
+    rewards = TASK.step_rewards({"enabled": True, "indicator_lambda": 3.0})
     game = TASK.new_game(7, {})
-    episode = play_episode(
-        TASK,
-        game,
-        EpisodeSpec(7),
-        Says(call(*["sleep"] * 8)),
-        PlayerOptions(max_turns=6),
-        decision_reward=reward,
-    )
+    policy = Says(call("sleep", *["noop"] * 7), call("teleport"))
+    options = PlayerOptions(max_turns=4)
+    episode = play_episode(TASK, game, EpisodeSpec(7), policy, options, rewards=rewards)
     trace = asyncio.run(episode)
-    assert [turn.step_reward for turn in trace.turns] == [2.0 * len(names) for names in seen]
-    assert [turn.unlocked for turn in trace.turns] == seen
+    worth = [3.0 if turn.unlocked else 0.0 for turn in trace.turns]
+    assert [turn.step_reward for turn in trace.turns] == worth
+    assert 3.0 in worth
+    assert len(rewards.samples) == 4  # a failed call is a decision too
