@@ -11,6 +11,7 @@ import pytest
 from engine.errors import ProviderError, TaskError
 from engine.llm.types import ChatRequest, Reply, ToolCall, Usage
 from engine.rollout.player import play_episode
+from engine.rollout.policies import ScriptedPolicy
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
 from engine.tasks import get_task
 from engine.traces.codec import decode_trace, encode_trace
@@ -151,12 +152,18 @@ def test_without_tools_the_request_has_none():
 
 def test_decisions_are_rewarded_as_the_config_says():
     rewards = TASK.step_rewards({"enabled": True, "indicator_lambda": 3.0})
+    guide = ScriptedPolicy("guide", TASK.scripted["guide"])
+    options = PlayerOptions(max_turns=15)
     game = TASK.new_game(7, {})
-    policy = Says(call("sleep", *["noop"] * 7), call("teleport"))
-    options = PlayerOptions(max_turns=4)
-    episode = play_episode(TASK, game, EpisodeSpec(7), policy, options, rewards=rewards)
-    trace = asyncio.run(episode)
+    trace = asyncio.run(play_episode(TASK, game, EpisodeSpec(7), guide, options, rewards=rewards))
     worth = [3.0 if turn.unlocked else 0.0 for turn in trace.turns]
     assert [turn.step_reward for turn in trace.turns] == worth
     assert 3.0 in worth
-    assert len(rewards.samples) == 4  # a failed call is a decision too
+
+
+def test_a_failed_call_is_a_decision_too():
+    rewards = TASK.step_rewards({"enabled": True})
+    game, options = TASK.new_game(7, {}), PlayerOptions(max_turns=2)
+    policy = Says(call("teleport"))
+    asyncio.run(play_episode(TASK, game, EpisodeSpec(7), policy, options, rewards=rewards))
+    assert [sample["r_i"] for sample in rewards.samples] == [0.0, 0.0]
