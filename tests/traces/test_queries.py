@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
 from apps.accounts.errors import Refused
@@ -92,11 +94,26 @@ def test_a_stranger_finds_nothing(games, mallory):
 
 
 def test_a_list_costs_four_queries_however_long(project, games, django_assert_num_queries):
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         rows = list_episodes(project=project).items
     assert rows[1].achievements == ["collect_wood", "place_table"]
     with django_assert_num_queries(4):
         get_episode(project=project, episode_id=rows[0].episode.pk)
+
+
+@pytest.mark.parametrize("order", ["-id", "id", "-n_achievements"])
+def test_a_page_walks_the_index_of_its_order_and_sorts_nothing(project, games, order):
+    if connection.vendor != "sqlite":
+        pytest.skip("the plan is SQLite's")
+    with CaptureQueriesContext(connection) as queries:
+        list_episodes(project=project, order=order)
+        list_episodes(project=project, order=order, run=games.pk)
+    for query in (queries[0], queries[4]):
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plan = " ".join(row[3] for row in cursor.fetchall())
+        assert "traces_episode" in plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_steps_come_with_views_and_only_those_behind(project):
