@@ -35,6 +35,7 @@ app.conf.update(
         "priority_steps": [0, 3, 6, 9],
         "queue_order_strategy": "priority",
         "socket_connect_timeout": 1,
+        "socket_timeout": 3,  # a frozen broker takes connections and never answers
         "max_retries": 0,
     },
     task_default_queue="rollout",

@@ -22,7 +22,7 @@ from synthweb.children import Child
 FIRST_DELAY_S = 0.5
 MAX_DELAY_S = 30.0
 HEALTHY_S = 60.0  # a child that lived this long starts again without a long wait
-STOP_S = 8.0
+STOP_S = 14.0  # workers hand their shards back within about 4 s; all is down in 20 s
 BROKER_STOP_S = 2.0
 MAX_LOG_BYTES = 10 * 1024 * 1024
 

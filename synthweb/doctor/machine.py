@@ -11,7 +11,7 @@ import time
 import psutil
 from django.conf import settings
 
-from synthweb import bootstrap, train_parts
+from synthweb import bootstrap, env, train_parts
 from synthweb.children import port_is_free, web_answers
 from synthweb.doctor.findings import Finding, note, ok, problem
 
@@ -66,10 +66,10 @@ def check_port() -> Finding:
 
 def check_threads() -> Finding:
     """Spinning OpenMP threads of a training starve everything else on a small machine."""
-    policy = os.environ.get("OMP_WAIT_POLICY", "")  # what a shell has set; settings do not use it
+    policy = env.text("OMP_WAIT_POLICY")
     if policy.upper() == "ACTIVE":
         return note("threads", "OMP_WAIT_POLICY=ACTIVE", "unset OMP_WAIT_POLICY")
-    return ok("threads", f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
+    return ok("threads", f"OMP_NUM_THREADS={env.text('OMP_NUM_THREADS', 'not set')}")
 
 
 def check_training_packages() -> Finding:

@@ -97,7 +97,7 @@ def test_a_child_that_ignores_sigterm_is_killed_in_the_end(start, tmp_path):
     supervisor = start("deaf")
     wait_until(lambda: "deaf" in (tmp_path / "second.log").read_text(), "the deaf child")
     supervisor.process.send_signal(signal.SIGTERM)
-    assert supervisor.process.wait(20) == 0
+    assert supervisor.process.wait(25) == 0
     assert supervisor.children() == []
 
 

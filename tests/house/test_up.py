@@ -52,7 +52,9 @@ def test_the_credentials_are_all_a_command_line_needs(instance):
 
 
 def test_the_password_is_printed_once(instance):
-    printed = (instance.home / "up.log").read_text()
+    log = instance.home / "up.log"
+    wait_until(lambda: "Ctrl-C stops" in log.read_text(), "the welcome")
+    printed = log.read_text()
     assert printed.count(instance.password) == 1
     assert instance.url in printed
     assert not (instance.home / "run" / "show-password").exists()
@@ -107,16 +109,14 @@ def test_ready_and_metrics_speak(instance):
     assert instance.api_key not in text
 
 
-def test_ctrl_c_leaves_no_process_and_the_next_start_is_quick(tmp_path):
-    started = instances.Instance(tmp_path, {})
-    started.start()
-    pids = [child.pid for child in psutil.Process(started.process.pid).children(recursive=True)]
-    assert len(pids) >= 3
-    assert started.stop(signal.SIGINT) == 0
-    wait_until(lambda: not any(alive(pid) for pid in pids), "the end of all", 5)
-    assert not started.answers()
-    started.start()  # the lock went with the process
-    started.stop(signal.SIGTERM)
+def test_ctrl_c_leaves_no_process_and_the_home_can_be_started_again(tmp_path):
+    with instances.run(tmp_path) as started:
+        wait_until(lambda: len(started.children()) == 4, "all four parts", 60)
+        tree = psutil.Process(started.process.pid).children(recursive=True)
+        assert started.stop(signal.SIGINT) == 0
+        assert not any(alive(process.pid) for process in tree)
+        assert not started.answers()
+        started.start()  # the lock went with the process
 
 
 def alive(pid):

@@ -162,8 +162,8 @@ def processes_under(pid: int) -> list[tuple[int, str]]:
 def run(home: Path, extra: Mapping[str, str] | None = None) -> Iterator[Instance]:
     """Start an instance and stop it at the end."""
     started = Instance(home, extra or {})
-    started.start()
     try:
+        started.start()
         yield started
     finally:
         started.stop(signal.SIGTERM)
