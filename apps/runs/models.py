@@ -190,9 +190,12 @@ class Attempt(models.Model):
 class Event(models.Model):
     """What happened. `seq` is run-wide, shared with metric points, and without gaps."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    # The unique constraints below begin with run and attempt: they are the indexes.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.PositiveBigIntegerField()
-    attempt = models.ForeignKey(Attempt, null=True, on_delete=models.CASCADE)  # None: the web's own
+    attempt = models.ForeignKey(  # None: the web's own
+        Attempt, null=True, on_delete=models.CASCADE, db_index=False
+    )
     attempt_seq = models.PositiveBigIntegerField(null=True)
     type = models.CharField(max_length=12)
     data = models.JSONField()
@@ -225,7 +228,10 @@ class MetricSeries(models.Model):
 class MetricPoint(models.Model):
     """One value. `seq` is the run-wide seq of its event: the cursor of live curves."""
 
-    series = models.ForeignKey(MetricSeries, on_delete=models.CASCADE, related_name="points")
+    # The indexes below begin with the series: one of its own would only slow down every insert.
+    series = models.ForeignKey(
+        MetricSeries, on_delete=models.CASCADE, related_name="points", db_index=False
+    )
     step = models.BigIntegerField()
     value = models.FloatField()
     at = models.DateTimeField()

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                 ('value', models.FloatField()),
                 ('at', models.DateTimeField()),
                 ('seq', models.PositiveBigIntegerField()),
-                ('series', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='points', to='runs.metricseries')),
+                ('series', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='points', to='runs.metricseries')),
             ],
         ),
         migrations.CreateModel(
@@ -135,8 +135,8 @@ class Migration(migrations.Migration):
                 ('type', models.CharField(max_length=12)),
                 ('data', models.JSONField()),
                 ('at', models.DateTimeField()),
-                ('attempt', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, to='runs.attempt')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='runs.run')),
+                ('attempt', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.CASCADE, to='runs.attempt')),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='runs.run')),
             ],
         ),
         migrations.CreateModel(
