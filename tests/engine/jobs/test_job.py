@@ -1,0 +1,78 @@
+"""Files of a run: complete under their name or not there at all, never outside its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from engine.errors import Cancelled, StorageError
+from engine.events import read_events
+from engine.jobs.job import Job, open_job
+from engine.lease import Cancellation
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps({"kind": "noop"}))
+    return open_job(directory, Cancellation())
+
+
+def test_an_artifact_is_written_hashed_and_announced(job: Job):
+    file = job.artifact("reports/a.txt", "words 🌲", "report")
+    content = (job.directory / "reports/a.txt").read_bytes()
+    assert content == "words 🌲".encode()
+    assert (file["sha256"], file["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
+    (event,) = [event for event, _ in read_events(job.events.path)]
+    assert event.data == {**file, "role": "report"}
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/passwd", "a/../../out", ".", "link/out"])
+def test_a_path_that_leaves_the_directory_is_refused(job: Job, tmp_path: Path, path: str):
+    (job.directory / "link").symlink_to(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match="not below the run's directory"):
+        job.write_file(path, b"x")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rest(job: Job):
+    job.write_file("a", b"old")
+
+    def fails(file: BinaryIO) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(
+        StorageError, match="a cannot be written: No space left on device"
+    ) as caught:
+        job.write_file("a", fails)
+    assert "Make room" in caught.value.hint
+    assert (job.directory / "a").read_bytes() == b"old"
+    assert not list(job.directory.glob(".*.part"))
+
+
+def test_the_wish_to_stop_reaches_everybody_once():
+    cancelled, heard = Cancellation(), []
+    cancelled.on_cancel(lambda: heard.append("early"))
+    cancelled.check()
+    cancelled.set()
+    cancelled.set()
+    cancelled.on_cancel(lambda: heard.append("late"))
+    assert heard == ["early", "late"]
+    assert cancelled.wait(0)
+    with pytest.raises(Cancelled):
+        cancelled.check()
+
+
+def test_what_was_cut_off_is_played_again_by_the_same_directory(job: Job):
+    for seed, ended in ((1, "max_turns"), (2, "cancelled"), (3, "model_error")):
+        summary = {"seed": seed, "repeat": 0, "ended": ended}
+        job.events.write("episode", {"summary": summary, "payload": {}})
+    job.events.close()
+    assert open_job(job.directory, Cancellation()).finished == {(1, 0), (3, 0)}
