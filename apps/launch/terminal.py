@@ -69,18 +69,26 @@ def _verdict(table: dict[str, Any]) -> str:
 
 
 def _row_line(row: dict[str, Any], baseline: str) -> str:
-    low, high = row["ci95"]
     temperature = row.get("temperature")
     line = (
-        f"{row['stage']:12} {row['mean']:14.2f} {f'{low:.2f} to {high:.2f}':>16} {row['n']:5d} "
+        f"{row['stage']:12} {_number(row['mean']):>14} {_interval(row['ci95']):>16} {row['n']:5d} "
         f"{'' if temperature is None else f'{temperature:g}':>4}   "
     )
-    if row["stage"] == baseline or row.get("difference") is None:
-        return line.rstrip()
-    low, high = row["difference_ci95"]
-    games = f"{row['wins']} won, {row['ties']} even, {row['losses']} lost"
     leaked = "  LEAKED SEEDS" if row["leaked"] else ""
-    return f"{line}{row['difference']:+.2f} ({low:+.2f} to {high:+.2f}); {games}{leaked}"
+    if row["stage"] == baseline or row.get("difference") is None:
+        return f"{line}{leaked}".rstrip()
+    games = f"{row['wins']} won, {row['ties']} even, {row['losses']} lost"
+    interval = _interval(row["difference_ci95"], "+")
+    return f"{line}{_number(row['difference'], '+')} ({interval}); {games}{leaked}"
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    """Two decimals; a dash for what too few games leave unknown."""
+    return "-" if value is None else f"{value:{sign}.2f}"
+
+
+def _interval(bounds: list[float | None], sign: str = "") -> str:
+    return f"{_number(bounds[0], sign)} to {_number(bounds[1], sign)}"
 
 
 def _stage_line(stage: dict[str, Any]) -> str:

@@ -54,6 +54,18 @@ def test_a_pipeline_without_a_table_succeeds_by_itself() -> None:
     assert table_lines({"state": "succeeded", "table": {}}) == []
 
 
+def test_evals_without_a_finished_game_are_shown_with_dashes() -> None:
+    unknown = {"difference": None, "difference_ci95": [None, None], "mean": None}
+    rows = [{**ROWS[0], "mean": None, "ci95": [None, None], "n": 0}, {**ROWS[1], **unknown}]
+    lines = table_lines({**detail(state="cancelled"), "table": {**detail()["table"], "rows": rows}})
+    assert lines[1].split()[:5] == ["base", "-", "-", "to", "-"]
+    rows[1]["difference"] = 0.5
+    assert (
+        "+0.50 (- to -)"
+        in table_lines({**detail(), "table": {**detail()["table"], "rows": rows}})[2]
+    )
+
+
 def test_what_is_not_proven_or_broke_is_said_plainly() -> None:
     assert table_lines(detail(better=False))[-1].startswith("NOT PROVEN")
     assert table_lines(detail(state="failed"))[-1] == "The pipeline failed. It broke."
