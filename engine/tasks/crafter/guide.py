@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from engine.errors import ConfigError
 from engine.tasks.base import Message, ScriptedCall
 from engine.tasks.crafter.calls import TOOL
-from engine.tasks.crafter.rules import ACTIONS, DIRECTIONS
+from engine.tasks.crafter.rules import ACTIONS
 from engine.tasks.crafter.text import KINDS, TURN
 
 MOST = TURN  # actions in a turn
@@ -27,15 +27,13 @@ class Facts:
     """The lines of one observation. Raises ConfigError if the text holds none."""
 
     def __init__(self, text: str) -> None:
-        self.lines = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
+        lines = [line.split() for line in text.splitlines() if line]
+        self.lines = {words[0]: words[1:] for words in lines}
         if "ahead" not in self.lines:
             raise ConfigError("the guide reads the observations compact and map only")
-        self.goals = [kind for kind in self.lines if kind in KINDS and self._is_route(kind)]
-
-    def _is_route(self, kind: str) -> bool:
-        """Lines of the map may begin with a kind too; they have nine words."""
-        words = self.lines[kind]
-        return words == ["here"] or (0 < len(words) <= TURN and set(words) <= set(DIRECTIONS))
+        ahead = max(i for i, words in enumerate(lines) if words[0] == "ahead")
+        # Only what is below it: a row of the map may begin with the name of a kind too.
+        self.goals = [words[0] for words in lines[ahead + 1 :] if words[0] in KINDS]
 
     def presses(self, head: str) -> list[str]:
         return [f"move_{word}" for word in self.lines.get(head, ()) if word != "here"]

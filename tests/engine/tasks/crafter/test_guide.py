@@ -28,32 +28,27 @@ def _play(task: CrafterTask, policy: str, seed: int, n_steps: int, observation: 
     return len(game.unlocked)
 
 
-def _choose(text: str) -> list[str]:
-    return choose(Facts(f"health 9 food 9 drink 9 energy 9\n{text}"))
-
-
 @pytest.mark.parametrize(
     ("text", "actions"),
     [
-        (
-            "done nothing\nahead grass\ntree left 2 up 1",
-            ["move_left"] * 2 + ["move_up", "do", "do"],
-        ),
-        ("done collect_sapling\nahead grass\ntree right 7", ["move_right"] * 5),
-        ("done nothing\nsleeping\nahead grass\ntree left 2", ["sleep"] * 5),
-        ("done nothing\nahead sand\nzombie down 1\ntree left 1", ["move_down"] + ["do"] * 4),
-        ("done nothing\nnow make_wood_pickaxe\nahead sand\ntree left 1", ["make_wood_pickaxe"]),
-        (
-            "have wood 2\ndone collect_sapling\nnow place_table\nahead sand\ntree up 2",
-            ["move_up", "move_up", "do"],
-        ),
-        ("have wood 4\ndone collect_wood\nnow place_table\nahead sand\ntree up 2", ["place_table"]),
-        ("done collect_sapling\nahead water\nwater here", ["do"]),
-        ("done collect_sapling collect_drink\nahead water\nwater here\nnew up 3", ["move_up"] * 3),
+        ("ahead sand\ntree left left up\nnew up", ["move_left", "move_left", "move_up", "do"]),
+        ("ahead sand\nstone right right right right right\nnew up", ["move_right"] * 5),
+        ("ahead grass\ngrass here\ntree left", ["do"] * 5),
+        ("ahead sand\ncow down down\ntree left", ["move_down"] * 2 + ["do"] * 3),
+        ("sleeping\nahead grass\ntree left left", ["sleep"] * 5),
+        ("now sleep\nahead sand\ntree left", ["sleep"] * 5),
+        ("ahead water\nwater here", ["do"]),
+        ("have wood 3\nnow make_wood_pickaxe\nahead sand\ntree left", ["make_wood_pickaxe"]),
+        ("have wood 2\nnow place_table\nahead sand\ntree up up", ["move_up", "move_up", "do"]),
+        ("have wood 2\nnow place_table\nahead sand\ncow up", ["place_table"]),
+        ("have wood 4\nnow place_table\nahead sand\ntree up up", ["place_table"]),
+        ("ahead sand\ntable up up right", ["move_up", "move_up", "move_right"]),
+        ("ahead sand\nnew up up up", ["move_up"] * 3),
+        ("ahead edge", ["move_right"] * 5),
     ],
 )
 def test_the_rules_by_example(text: str, actions: list[str]) -> None:
-    assert _choose(text) == actions
+    assert choose(Facts(text)) == actions
 
 
 def test_the_guide_is_a_function_of_the_prompt_alone(task: CrafterTask) -> None:
@@ -78,7 +73,7 @@ def test_the_guide_beats_random_on_a_few_seeds(task: CrafterTask) -> None:
 
 @pytest.mark.slow
 def test_the_guide_reaches_ten_achievements_in_100_steps(task: CrafterTask) -> None:
-    """40 seeds that were not looked at while its rules were written; measured 10.9 on others."""
+    """40 seeds that were not looked at while its rules were written; 10.5 ± .35 on 200 others."""
     scores = [_play(task, "guide", seed, 100, "compact") for seed in range(700_000, 700_040)]
     assert mean(scores) >= 10
 

@@ -10,6 +10,7 @@ import pytest
 from engine.tasks.base import PastCall
 from engine.tasks.crafter.objects import Cow, Zombie
 from engine.tasks.crafter.rules import GRASS, MATERIAL_ID, SIZE, TABLE, WALKABLE
+from engine.tasks.crafter.sight import find_routes
 from engine.tasks.crafter.task import CrafterGame, CrafterTask
 from engine.tasks.crafter.text import FORMATS, tile_name
 
@@ -129,24 +130,34 @@ def test_the_system_message_never_changes(task: CrafterTask, observation: str) -
     assert task.messages(task.new_game(4, {"observation": observation}), [])[0] == before
 
 
-def test_compact_tells_every_fact_once_in_order(task: CrafterTask) -> None:
+def test_compact_tells_what_is_useful_nearest_first(task: CrafterTask) -> None:
     game = _meadow(task, "compact")
     _put(game, "tree", -2, -1)
     _put(game, "table", 1, 1)
-    _put(game, "water", 3, 0)
-    game.world.player.inventory["wood"] = 1
+    _put(game, "water", 1, 0)
+    _put(game, "stone", 0, -2)  # of no use without a pickaxe
+    game.world.player.inventory.update(wood=1, food=4)
     assert game.text().splitlines()[:-1] == [
-        "health 9 food 9 drink 9 energy 9",
+        "low food 4",
         "have wood 1",
-        "done nothing",
         "now make_wood_pickaxe",
-        "at table",
         "ahead grass",
-        "table right 1 down 1",
-        "water right 3",
-        "tree left 2 up 1",
+        "grass here",
+        "water right",
+        "table down right",
+        "tree left left up",
     ]
     assert game.text().splitlines()[-1].startswith("new ")
+
+
+def test_map_tells_vitals_and_unlocks_besides(task: CrafterTask) -> None:
+    game = _meadow(task)
+    game.unlocked = {"wake_up": 3, "collect_wood": 9}
+    lines = game.text().splitlines()
+    assert lines[0] == "step 0"
+    assert lines[8:10] == ["health 9 food 9 drink 9 energy 9", "done wake_up collect_wood"]
+    game.observation = "compact"
+    assert lines[10:] == game.text().splitlines()
 
 
 def test_a_route_goes_around_what_is_in_the_way(task: CrafterTask) -> None:
@@ -154,26 +165,28 @@ def test_a_route_goes_around_what_is_in_the_way(task: CrafterTask) -> None:
     _put(game, "tree", 3, 0)
     for dy in (-1, 0, 1):
         _put(game, "stone", 1, dy)
-    assert _facts(game.text())["tree"] == ["up", "2", "right", "3", "down", "2"]
+    assert find_routes(game.world, game.memory).routes["tree"] == (
+        *["up"] * 2,
+        *["right"] * 3,
+        *["down"] * 2,
+    )
+    assert _facts(game.text())["tree"] == ["up", "up", "right", "right", "right"]
 
 
 def test_following_any_route_ends_facing_the_thing(task: CrafterTask) -> None:
     n_followed = 0
     for game in _lively_games(task, "compact"):
-        facts = _facts(game.text())
-        for kind in ("water", "tree", "stone", "coal", "iron", "table"):
-            if kind not in facts:
+        for kind, route in find_routes(game.world, game.memory).routes.items():
+            if kind not in MATERIAL_ID:
                 continue
             copy = task.restore(game.snapshot())
             for thing in list(copy.world.objects):  # nobody may step into the way
                 if thing is not copy.world.player and thing.kind != 6:
                     copy.world.remove(thing)
             copy.world.player.sleeping = False
-            words = [] if facts[kind] == ["here"] else facts[kind]
-            for name, count in zip(words[::2], words[1::2], strict=True):
-                for _ in range(int(count)):
-                    copy.world.player.action = f"move_{name}"
-                    copy.world.player.update()
+            for press in route:
+                copy.world.player.action = f"move_{press}"
+                copy.world.player.update()
             assert tile_name(copy.world, *copy.world.player.target()) == kind
             n_followed += 1
     assert n_followed > 100
@@ -192,47 +205,76 @@ def test_everything_that_now_names_works_in_its_order(task: CrafterTask) -> None
         x, y = copy.world.player.x, copy.world.player.y
         if copy.world.object_near(x, y - 1) is None and chance.random() < 0.5:
             copy.world.set_material(x * SIZE + y - 1, TABLE)
-        names = _facts(copy.text()).get("now", [])
-        for name in names:
-            assert name in copy.step(name).unlocked
+        for name in _facts(copy.text()).get("now", []):
+            before = copy.world.player.achievements[name] if name != "sleep" else -1
+            copy.step(name)
+            after = copy.world.player.achievements[name] if name != "sleep" else 0
+            assert after == before + 1
+            assert name != "sleep" or copy.world.player.sleeping
             n_tried += 1
     assert n_tried > 50
 
 
 def test_what_was_seen_is_remembered_and_told(task: CrafterTask) -> None:
     game = _meadow(task, "compact")
-    _put(game, "diamond", 4, 0)
+    _put(game, "water", 4, 0)
     for _ in range(3):
         game.step("move_left")
-    assert _facts(game.text())["diamond"] == ["right", "7"]
+    assert _facts(game.text())["water"] == ["right"] * 5
+    assert find_routes(game.world, game.memory).routes["water"] == ("right",) * 7
 
 
 def test_nothing_unseen_is_told(task: CrafterTask) -> None:
     game = _meadow(task, "compact")
     player = game.world.player
-    game.world.set_material((player.x + 5) * SIZE + player.y, MATERIAL_ID["diamond"])
+    game.world.set_material((player.x + 5) * SIZE + player.y, MATERIAL_ID["water"])
     game.world.add(Cow(game.world, player.x, player.y + 4))
-    assert "diamond" not in game.text()
-    assert "cow" not in game.text()
+    assert find_routes(game.world, game.memory).routes == {}
 
 
 def test_creatures_night_and_sleep_are_told(task: CrafterTask) -> None:
     game = _meadow(task, "compact")
     player = game.world.player
     game.world.add(Zombie(game.world, player.x - 1, player.y, player))
-    assert _facts(game.text())["zombie"] == ["left", "1"]
+    assert [line.split()[0] for line in game.text().splitlines()[:3]] == [
+        "ahead",
+        "zombie",  # about to strike: before the grass ahead
+        "grass",
+    ]
     player.sleeping, game.world.daylight = True, 0.1
-    assert {"sleeping", "night"} <= set(_facts(game.text()))
+    assert game.text().splitlines()[:2] == ["sleeping", "night"]
+
+
+def test_what_is_done_is_no_longer_useful(task: CrafterTask) -> None:
+    game = _meadow(task, "compact")
+    _put(game, "water", 2, 0)
+    assert "water" in _facts(game.text())
+    game.world.player.achievements["collect_drink"] = 1
+    assert "water" not in _facts(game.text())
+    game.world.player.inventory["drink"] = 4
+    assert "water" in _facts(game.text())
+
+
+def test_another_table_is_offered_where_none_is_in_reach(task: CrafterTask) -> None:
+    game = _meadow(task, "compact")
+    player = game.world.player
+    for name in ("place_table", "make_wood_pickaxe", "make_wood_sword", "place_stone"):
+        player.achievements[name] = 1
+    player.inventory.update(wood=4, stone=2, wood_pickaxe=1)
+    names = ["place_table", "make_stone_pickaxe", "make_stone_sword"]
+    assert _facts(game.text())["now"] == names
+    _put(game, "table", 4, 0)
+    facts = _facts(game.text())
+    assert "now" not in facts
+    assert facts["table"] == ["right"] * 4
 
 
 def test_new_leads_to_tiles_never_seen(task: CrafterTask) -> None:
     game = _meadow(task, "compact")
     unseen = game.memory.seen.count(0)
     for _ in range(12):
-        words = _facts(game.text())["new"]
-        for name, count in zip(words[::2], words[1::2], strict=True):
-            for _ in range(int(count)):
-                game.step(f"move_{name}")
+        for press in _facts(game.text())["new"]:
+            game.step(f"move_{press}")
         assert game.memory.seen.count(0) < unseen
         unseen = game.memory.seen.count(0)
 
