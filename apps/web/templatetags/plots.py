@@ -70,3 +70,34 @@ def spans(turn: Any) -> dict[str, Any]:
         "ms": round(sum(parts)),
         "words": f"waited {parts[0]:.0f} ms, model {parts[1]:.0f} ms, game {parts[2]:.0f} ms",
     }
+
+
+@register.inclusion_tag("_plot_histogram.html")
+def histogram(counts: dict[str, int], title: str, unit: str) -> dict[str, Any]:
+    """Counts by their lower bound, as bars of the same width in the order of the mapping."""
+    top = max(counts.values(), default=0)
+    width = WIDTH / max(1, len(counts))
+    bars = [
+        {
+            "x": round(i * width + width * 0.08, 2),
+            "width": round(width * 0.84, 2),
+            "y": round(40 - 40 * n / top, 2),
+            "height": round(40 * n / top, 2),
+            "words": f"{name}: {n}",
+        }
+        for i, (name, n) in enumerate(counts.items())
+    ]
+    names = list(counts)
+    ends = (names[0], names[-1]) if names else ("", "")
+    words = ", ".join(bar["words"] for bar in bars[:40])
+    return {"bars": bars, "title": title, "unit": unit, "ends": ends, "words": words}
+
+
+@register.inclusion_tag("_plot_shares.html")
+def shares(counts: dict[str, int], total: int) -> dict[str, Any]:
+    """Counts of names as horizontal bars against a total."""
+    rows = [
+        {"name": name, "n": n, "share": _at(float(n), 0.0, float(total or 1))}
+        for name, n in counts.items()
+    ]
+    return {"rows": rows}

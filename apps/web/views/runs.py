@@ -78,7 +78,8 @@ def scores(request: PageRequest, run_id: int) -> HttpResponse:
 @require_safe
 @page()
 def episodes(request: PageRequest, run_id: int) -> HttpResponse:
-    context = {"run": {"id": run_id}, **_episodes(request, run_id)}
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    context = {"run": run, **_episodes(request, run_id)}
     return draw(request, "runs/_episodes.html", context)
 
 
