@@ -74,7 +74,8 @@ def list_episodes(
 ) -> Page[EpisodeRow]:
     """A page of the project's episodes; filters as fields of EpisodeQuery, in it or by name.
 
-    Four queries; a page reads its own rows, however many there are. Raises Refused(422) for an unknown order or a bad cursor.
+    Four queries; a page reads its own rows, however many there are. Raises Refused(422) for an
+    unknown order or a bad cursor.
     """
     if order not in ORDERS:
         raise Refused(
