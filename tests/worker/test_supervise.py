@@ -14,6 +14,7 @@ from apps.runs.models import Attempt, Event, MetricPoint, Need, Run, RunState, S
 from apps.runs.queries import list_events
 from apps.runs.services import cancel_run, claim_shard
 from apps.worker.supervise import supervise
+from tests.faults.plant import engines
 from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,16 +55,8 @@ def supervised(make_run):
 
 
 def child_pid() -> int:
-    """The pid of the engine of the only attempt."""
-    attempt = Attempt.objects.order_by("-number")[0]
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if attempt.directory and file.read().endswith(f"{attempt.directory}\0".encode()):
-                    return int(pid)
-        except OSError:
-            continue
-    raise AssertionError("no engine runs")
+    """The pid of the only engine of ours."""
+    return engines(Run.objects.get())[0]
 
 
 def test_a_run_is_played_ingested_and_ended(claim):
