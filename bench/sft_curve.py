@@ -172,7 +172,7 @@ def main() -> None:
     worlds = range(SCORE_SEED, SCORE_SEED + (given.worlds or (100 if given.full else 40)))
     task = get_task("crafter")
     chance = list(play_records(task, "random", range(BASE_SEED, BASE_SEED + 120), OPTIONS))
-    tokenizer = task_tokenizer(task, chance)
+    tokenizer = task_tokenizer(task, chance, OPTIONS)
     model = make_model(tokenizer, Size(*given.size), given.seed)
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()

@@ -42,7 +42,7 @@ def run(job: Job) -> dict[str, Any]:
     seeds = range(config.seeds_start, config.seeds_start + config.n_episodes)
     options = {"observation": config.observation}
     records = list(play_records(task, "random", seeds, options))
-    tokenizer = task_tokenizer(task, records)
+    tokenizer = task_tokenizer(task, records, options)
     size = Size(config.hidden_size, config.n_layers, config.n_heads, config.ffn_size)
     model = make_model(tokenizer, size, config.seed)
     job.events.log(

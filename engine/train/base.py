@@ -18,7 +18,9 @@ from engine.tasks.base import Message, PastCall, Task
 from engine.train.tokenizer import make_tokenizer, tool_call_frame
 
 STEPS_PER_GAME = 100
-DISTANCES = range(1, 10)
+WORD_SEEDS = range(900_000, 900_030)  # worlds of the guide's games whose words are learned
+MOST_EQUAL = 8  # equal actions in one call, equal steps told of a way
+WAYS = ("left", "right", "up", "down")
 
 
 def play_records(
@@ -48,25 +50,42 @@ def chat_record(
     return {"messages": [*messages, said], "tools": tools}
 
 
-def task_tokenizer(task: Task, records: Sequence[dict[str, Any]]) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token for each word that the task's prompts and calls are made of.
+def task_tokenizer(
+    task: Task, records: Sequence[dict[str, Any]], options: dict[str, Any]
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token for each word and fact that prompts and calls are made of.
 
-    Words come from the games, the system prompt and the tools; what random play never meets (a
-    diamond, nine steps to the left) is named in the rules or counted out here.
+    Words come from `records` (random play), from some of the guide's games, which get further, from
+    the system prompt and the tools. All amounts of what is met, and runs of steps, are counted out.
     """
     system = str(records[0]["messages"][0]["content"])
-    schema = json.dumps(task.tools)
-    names = sorted(set(re.findall(r"[A-Za-z_]+", f"{system} {schema}")))
+    names = sorted(set(re.findall(r"[A-Za-z_]+", f"{system} {json.dumps(task.tools)}")))
     texts = [str(record["messages"][-2]["content"]) for record in records]
-    texts += [f"{name}\n {name}" for name in names]
-    texts += [f'"{name}", "{name}"' for name in names]
-    texts += [f" {way} {n}" for way in ("left", "right", "up", "down") for n in DISTANCES]
-    texts += [f" {n}" for n in range(100)]
-    texts += _refusals(task)
+    if "guide" in task.scripted:
+        played = play_records(task, "guide", WORD_SEEDS, options)
+        texts += [str(record["messages"][-2]["content"]) for record in played]
+    texts += [*_facts("\n".join(texts)), *_refusals(task)]
+    texts += [f"{name}\n{name} {name}" for name in names]
+    texts += [_run(name, n) for name in task.actions for n in range(1, MOST_EQUAL + 1)]
     function = task.tools[0]["function"]
     argument = function["parameters"]["required"][0]
     phrases = [system, f"\nTools: {function['name']}", *tool_call_frame(function["name"], argument)]
     return make_tokenizer(texts, phrases)
+
+
+def _facts(seen: str) -> list[str]:
+    """Every amount of every thing seen, and the ways there are."""
+    facts = [f" {way}" * n for way in WAYS for n in range(1, MOST_EQUAL + 1)]
+    facts += [f" {n}" for n in range(100)]
+    for start, name in sorted(set(re.findall(r"(^|[\n ])([a-z_]+) \d", seen))):
+        facts += [f"{start}{name} {n}" for n in range(10)]
+    return facts
+
+
+def _run(name: str, count: int) -> str:
+    """`"do", "do"`, once at the beginning of a list and once behind another action."""
+    run = ", ".join([f'"{name}"'] * count)
+    return f"{run}\n, {run}"
 
 
 def _refusals(task: Task) -> list[str]:

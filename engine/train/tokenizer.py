@@ -1,4 +1,4 @@
-"""The small model's tokenizer: byte-level, one token for each word of the task's vocabulary.
+"""The small model's tokenizer: byte-level, one token for each word and fact of the task.
 
 Lives here: vocabulary, pre-tokenizer and chat template. Weights are in `model.py`.
 
@@ -16,11 +16,16 @@ from collections.abc import Iterable, Sequence
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-# Direction with distance (" left 2"), quoted name with its comma (', "do"'), word, number, rest.
+# What belongs together is one token: a run of equal actions ('"do", "do"'), a run of equal steps of
+# a way (" left left"), an amount (" wood 2"). So each step of an answer is one choice, a way is
+# translated run by run instead of counted out, and a turn has a third of the tokens.
 WORD_PATTERN = (
-    r" ?(?:left|right|up|down) \d+"
-    r'|(?:, )?"[A-Za-z_]+"'
-    r"| ?[A-Za-z_]+(?:[:=])?"
+    r'(?:, )?"([A-Za-z_]+)"(?:, "\1")*'
+    r"| (left|right|up|down)(?: \2)*\b"
+    r"|[\n ]?[a-z_]+ here\b"
+    r"|\nahead [a-z]+"
+    r"|[\n ]?[a-z_]+ \d+"
+    r"|[\n ]?[A-Za-z_]+"
     r"| ?\d{1,3}"
     r"| ?[^\sA-Za-z_\d]"
     r"|\s"

@@ -21,9 +21,9 @@ def test_every_text_survives_encoding_and_decoding(text: str) -> None:
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_each_word_of_the_task_is_one_token() -> None:
+def test_each_word_and_fact_of_the_task_is_one_token() -> None:
     tokenizer = tiny_tokenizer()
-    for word in ("tree", " cow", '"move_left"', ', "do"', " left 2", SYSTEM):
+    for word in ("tree", " cow", '"move_left"', ', "do"', " left left left", " wood 2", SYSTEM):
         assert len(tokenizer(word)["input_ids"]) == 1, word
 
 

@@ -1,0 +1,125 @@
+"""Fine-tuning as a run: a real process, a real checkpoint, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from engine.events import read_events
+from engine.train.card import Card, write_final
+from engine.train.checkpoints import hash_file
+from tests.engine.train.cast import lessons, tiny_model, tiny_tokenizer, write_jsonl
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("inputs")
+    tokenizer = tiny_tokenizer()
+    card = Card("base", "", "", "", {}, {})
+    write_final(tiny_model(tokenizer), tokenizer, folder / "base", card)
+    data = write_jsonl(folder / "data.jsonl", lessons(120))
+    return {
+        "base": {"path": str(folder / "base"), "model_id": "test/tiny"},
+        "data": {"path": str(data), "sha256": hash_file(data)},
+    }
+
+
+def prepare(directory: Path, inputs: dict[str, Any], **training: Any) -> Path:
+    """A run directory for `python -m engine`."""
+    config = {
+        "type": "sft",
+        "job": {"model": "test/tiny", "data": "dataset:1"},
+        "hyperparameters": {"n_epochs": 200, "batch_size": 8, "learning_rate": 5e-3},
+        "training": {"max_steps": 10, "log_steps": 2, **training},
+    }
+    directory.mkdir()
+    raw = {"kind": "sft", "config": config, "inputs": inputs}
+    (directory / "config.json").write_text(json.dumps(raw))
+    return directory
+
+
+def start(directory: Path) -> subprocess.Popen[bytes]:
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-m", "engine", str(directory)], env=env)
+
+
+def events(directory: Path, type_: str) -> list[dict[str, Any]]:
+    return [e.data for e, _ in read_events(directory / "events.jsonl") if e.type == type_]
+
+
+def wait_for(directory: Path, type_: str, deadline_s: float = 120) -> None:
+    end = time.monotonic() + deadline_s
+    while not events(directory, type_):
+        assert time.monotonic() < end, f"no {type_} event within {deadline_s} s"
+        time.sleep(0.02)
+
+
+def test_a_checkpoint_is_published_that_others_can_load(
+    tmp_path: Path, inputs: dict[str, Any]
+) -> None:
+    directory = prepare(tmp_path / "run", inputs)
+    assert start(directory).wait(timeout=180) == 0
+    (final,) = [c for c in events(directory, "checkpoint") if c["final"]]
+    assert (final["kind"], final["method"], final["step"]) == ("sft", "full", 10)
+    folder = directory / final["path"]
+    for file in final["files"]:
+        assert hash_file(folder / file["path"]) == file["sha256"]
+        assert Path(file["path"]).suffix in {".safetensors", ".json", ".jinja", ".md"}
+    assert load_file(folder / "model.safetensors")
+    card = (folder / "README.md").read_text()
+    assert "test/tiny" in card
+    assert inputs["data"]["sha256"] in card
+    steps = [m["step"] for m in events(directory, "metric")]
+    assert steps == [1, 2, 4, 6, 8, 10]
+    assert events(directory, "result")[-1]["ok"]
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(
+    tmp_path: Path, inputs: dict[str, Any]
+) -> None:
+    first = prepare(tmp_path / "1", inputs, max_steps=100_000, save_seconds=0.5)
+    process = start(first)
+    wait_for(first, "checkpoint")
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=20)
+    saved = events(first, "checkpoint")[-1]
+    second = prepare(tmp_path / "2", inputs, max_steps=saved["step"] + 5)
+    raw = json.loads((second / "config.json").read_text())
+    path = str(first / saved["path"])
+    raw["resume"] = {"path": path, "step": saved["step"], "files": saved["files"]}
+    (second / "config.json").write_text(json.dumps(raw))
+    assert start(second).wait(timeout=180) == 0
+    assert events(second, "metric")[0]["step"] > saved["step"]
+    assert events(second, "result")[-1]["values"]["steps"] == saved["step"] + 5
+
+
+def test_cancelling_keeps_the_last_checkpoint(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    directory = prepare(tmp_path / "run", inputs, max_steps=100_000)
+    process = start(directory)
+    wait_for(directory, "metric")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 4
+    assert events(directory, "result")[-1]["error"]["code"] == "cancelled"
+    (kept,) = events(directory, "checkpoint")
+    assert not kept["final"]
+    assert (directory / kept["path"] / "trainer_state.json").is_file()
+
+
+def test_a_changed_dataset_is_refused(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    changed = {**inputs, "data": {**inputs["data"], "sha256": "0" * 64}}
+    directory = prepare(tmp_path / "run", changed)
+    assert start(directory).wait(timeout=120) == 3
+    error = events(directory, "result")[-1]["error"]
+    assert error["code"] == "storage_error"
+    assert "the run froze" in error["message"]
