@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from apps.accounts.errors import Refused
 from apps.accounts.models import Project
 from apps.accounts.queries import Actor
 from apps.checkpoints.models import Checkpoint
+from apps.datasets.models import Dataset
 from apps.launch import services
 from apps.launch.models import Pipeline
 from apps.providers.models import ModelAlias, Provider
@@ -194,3 +196,44 @@ def test_a_clone_says_where_it_comes_from_and_takes_sets(actor: Actor, store: St
     assert (copy.parent, copy.state) == (run, RunState.DRAFT)
     assert copy.resolved["seeds"] == "5"
     assert run.resolved["seeds"] == "100..103"
+
+
+def test_a_dry_run_makes_nothing_and_tells_what_a_launch_would_do(
+    actor: Actor, store: Store, project: Project, settings: object
+) -> None:
+    sft = '[job]\nmodel = "synthweb/crafter-small"\ndata = "{}"'
+    waits = services.check_text(text=sft.format("dataset:1"), name="x.toml")
+    assert "launching makes it first" in services.dry_run(actor=actor, loaded=waits).warnings[0]
+    make_checkpoint(project, "synthweb/crafter-small", kind="base")
+    path = settings.SYNTHWEB_HOME / "records.jsonl"  # type: ignore[attr-defined]
+    path.write_text("{}")
+    loaded = services.check_text(text=sft.format(path), name="x.toml")
+    assert services.dry_run(actor=actor, loaded=loaded).inputs["data"] == {"file": str(path)}
+    assert not Dataset.objects.exists()
+    assert not Run.objects.exists()
+
+
+def test_what_becomes_a_pipeline_has_no_draft(actor: Actor, store: Store) -> None:
+    config = store('model = "synthweb/crafter-small"\nseeds = [1]')
+    with pytest.raises(Refused, match="has no draft"):
+        services.launch(actor=actor, config=config, queue=False)
+    assert not Pipeline.objects.exists()
+
+
+def test_a_data_file_becomes_a_dataset_once(
+    actor: Actor, store: Store, starter: Checkpoint, settings: object
+) -> None:
+    record = {
+        "messages": [
+            {"role": "user", "content": "go"},
+            {"role": "assistant", "content": "gone"},
+        ]
+    }
+    path = settings.SYNTHWEB_HOME / "talk.jsonl"  # type: ignore[attr-defined]
+    path.write_text(json.dumps(record) + "\n")
+    config = store(f'[job]\nmodel = "synthweb/crafter-small"\ndata = "{path}"')
+    first, again = launched(actor, config), launched(actor, config)
+    dataset = Dataset.objects.get()
+    assert dataset.n_records == 1
+    assert first.inputs["data"] == again.inputs["data"]
+    assert first.inputs["data"]["sha256"] == dataset.sha256

@@ -97,10 +97,13 @@ def needs_starter(project: Project, model: str) -> bool:
     return find_model(project.pk, STARTER) is None
 
 
-def find_data(project: Project, user: User | None, name: str, role: str = "data") -> Found:
+def find_data(
+    project: Project, user: User | None, name: str, role: str, *, dry: bool = False
+) -> Found:
     """A dataset by `dataset:ID`, or a JSONL file below configs/ or SYNTHWEB_HOME.
 
-    Raises Refused(422) when the config names none, or one that is not there.
+    The file becomes a dataset; with `dry` it is only looked for. Raises Refused(422) when the
+    config names none, or one that is not there.
     """
     if not name:
         raise Refused(
@@ -117,13 +120,17 @@ def find_data(project: Project, user: User | None, name: str, role: str = "data"
         if dataset is None:
             raise Refused("unknown_dataset", f"There is no dataset {rest[:60]!r} here.", status=422)
     else:
-        dataset = _uploaded(project, user, name)
+        path = _data_file(name)
+        if dry:
+            return Found({"file": str(path)})
+        with path.open("rb") as file:  # the same content again is the same dataset
+            dataset = upload_dataset(project=project, user=user, name=path.stem, file=file)
     inputs = {"dataset_id": dataset.pk, "sha256": dataset.sha256, "n_records": dataset.n_records}
     return Found(inputs, (InputPlan("dataset", dataset.pk, role, dataset.sha256),))
 
 
-def _uploaded(project: Project, user: User | None, name: str) -> Dataset:
-    """The dataset made of a file; the same content again is the same dataset."""
+def _data_file(name: str) -> Path:
+    """A JSONL file that a config may name. Raises Refused(422)."""
     allowed = [settings.BASE_DIR / "configs", settings.SYNTHWEB_HOME]
     path = (settings.BASE_DIR / name).resolve()
     if not any(path.is_relative_to(Path(folder).resolve()) for folder in allowed):
@@ -135,8 +142,7 @@ def _uploaded(project: Project, user: User | None, name: str) -> Dataset:
         )
     if not path.is_file() or path.suffix != ".jsonl":
         raise Refused("unknown_dataset", f"There is no JSONL file {name}.", status=422)
-    with path.open("rb") as file:
-        return upload_dataset(project=project, user=user, name=path.stem, file=file)
+    return path
 
 
 def _of_provider(provider: Provider, model: str) -> Found:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -46,14 +47,11 @@ class RunPlan:
         self.input_rows += found.rows
 
 
-def plan_run(*, project: Project, user: User | None, loaded: Loaded) -> RunPlan:
-    """Resolve every name of a config. Reads only, but for a data file, which becomes a dataset.
-
-    Raises Refused(422) with what is missing and what there is.
-    """
+def freeze(loaded: Loaded) -> RunPlan:
+    """The plan of a config before its names are resolved: defaults, effects, tags."""
     config = loaded.config
     frozen = resolve(config, this_machine())
-    plan = RunPlan(
+    return RunPlan(
         kind=loaded.kind,
         name=getattr(config, "name", ""),
         resolved=frozen.config,
@@ -61,10 +59,19 @@ def plan_run(*, project: Project, user: User | None, loaded: Loaded) -> RunPlan:
         effects=[effect.to_json() for effect in frozen.effects],
         tags=[f"{key}:{value}"[:60] for key, value in getattr(config, "tags", {}).items()],
     )
+
+
+def plan_run(*, project: Project, user: User | None, loaded: Loaded, dry: bool = False) -> RunPlan:
+    """Resolve every name of a config. A data file becomes a dataset, unless `dry`.
+
+    Raises Refused(422) with what is missing and what there is.
+    """
+    config = loaded.config
+    plan = freeze(loaded)
     if isinstance(config, PlayConfig):
         _plan_play(plan, project, config.play())
     elif isinstance(config, SftConfig):
-        _plan_sft(plan, project, user, config)
+        _plan_sft(plan, config, partial(find_data, project, user, dry=dry), project)
     elif isinstance(config, BaseConfig):
         plan.model, plan.task = config.model, canonical_name(config.task)
         _train_shard(plan)
@@ -149,12 +156,14 @@ def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
         )
 
 
-def _plan_sft(plan: RunPlan, project: Project, user: User | None, config: SftConfig) -> None:
+def _plan_sft(
+    plan: RunPlan, config: SftConfig, data: Callable[[str, str], Found], project: Project
+) -> None:
     wanted = config.plan()
     plan.add("base", find_base(project, wanted.model))
-    plan.add("data", find_data(project, user, wanted.data))
+    plan.add("data", data(wanted.data, "data"))
     if wanted.validation_data:
-        plan.add("validation", find_data(project, user, wanted.validation_data, "validation"))
+        plan.add("validation", data(wanted.validation_data, "validation"))
     plan.model = wanted.model
     _train_shard(plan)
 

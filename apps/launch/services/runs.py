@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from apps.accounts.errors import Refused
 from apps.accounts.models import Role
 from apps.accounts.queries import Actor
 from apps.accounts.services import record
 from apps.launch.models import Pipeline
 from apps.launch.services.configs import load_stored, with_sets
-from apps.launch.services.names import needs_starter
+from apps.launch.services.names import STARTER, needs_starter
 from apps.launch.services.pipelines import start_pipeline
-from apps.launch.services.plans import RunPlan, make_run, models_of, plan_run
+from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
 from apps.runs.models import Config, Run
 from apps.runs.services import queue_run
-from engine.config import Loaded
+from engine.config import Loaded, apply_sets, load_json
 
 
 def launch(
@@ -35,8 +36,14 @@ def launch(
     actor.require(Role.EDITOR)
     config = with_sets(actor=actor, config=config, sets=sets)
     loaded = load_stored(config)
-    starter = any(needs_starter(actor.project, model) for model in models_of(loaded))
-    if loaded.kind in ("pipeline", "dataset") or starter:
+    if loaded.kind in ("pipeline", "dataset") or _needs_starter(actor, loaded):
+        if not queue:
+            raise Refused(
+                "no_draft",
+                "This becomes a pipeline, which has no draft: its config is stored.",
+                "Launch the config when it should start.",
+                status=409,
+            )
         return start_pipeline(actor=actor, config=config, name=name)
     plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
     run = make_run(
@@ -84,14 +91,17 @@ def clone(
 
 
 def dry_run(*, actor: Actor, loaded: Loaded) -> RunPlan:
-    """What launching would make, without making it; but for a data file, which is uploaded.
+    """What launching would make, without making anything. Raises Refused(422) as `launch` does."""
+    if _needs_starter(actor, loaded):
+        plan = freeze(loaded)
+        plan.warnings.append(f"{STARTER} has not been made yet: launching makes it first.")
+        return plan
+    return plan_run(project=actor.project, user=actor.user, loaded=loaded, dry=True)
 
-    Raises Refused(422) as `launch` does.
-    """
-    return plan_run(project=actor.project, user=actor.user, loaded=loaded)
+
+def _needs_starter(actor: Actor, loaded: Loaded) -> bool:
+    return any(needs_starter(actor.project, model) for model in models_of(loaded))
 
 
 def _frozen(run: Run, sets: Iterable[str]) -> Loaded:
-    from engine.config import apply_sets, load_json
-
     return load_json(apply_sets(run.resolved, list(sets)), name=run.name)
