@@ -197,7 +197,7 @@ def _uploaded(request: PageRequest) -> tuple[str, str] | None:
 def _dry(request: PageRequest, config: Any) -> dict[str, Any]:
     """What a launch would do on this machine: keys without effect, warnings, what is in the way."""
     try:
-        loaded = services.check_text(text=config.toml, name=config.name)
+        loaded = services.load_stored(config)
         if config.kind in ("pipeline", "dataset"):
             return {}
         return {"dry": services.dry_run(actor=request.actor, loaded=loaded)}
