@@ -1,0 +1,111 @@
+"""The serve slot with a real model server: wanted, loaded, answering, stopped."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from django.db import connection
+
+from apps.checkpoints.models import (
+    Checkpoint,
+    CheckpointFile,
+    ModelServer,
+    ServedModel,
+    ServerState,
+)
+from apps.checkpoints.services import secret_of, stop_model, want_model
+from apps.runs import storage
+from apps.worker.serve import run_server
+from tests.servers.waiting import wait_until
+
+pytest.importorskip("torch")
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A checkpoint that knows nothing, in the form that every checkpoint has."""
+    from engine.train.card import Card, write_final
+    from tests.engine.train.cast import tiny_model, tiny_tokenizer
+
+    made = tmp_path_factory.mktemp("model")
+    tokenizer = tiny_tokenizer()
+    write_final(tiny_model(tokenizer), tokenizer, made / "final", Card("t", "", "", "", {}, {}))
+    return made / "final"
+
+
+@pytest.fixture
+def checkpoint(folder, project) -> Checkpoint:
+    row = Checkpoint.objects.create(
+        uid="ck_0123456789ab", project=project, model_id="synthweb/tiny", kind="base"
+    )
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        sha256 = storage.file_digest(path)
+        CheckpointFile.objects.create(
+            checkpoint=row,
+            path=str(path.relative_to(folder)),
+            sha256=sha256,
+            size=path.stat().st_size,
+            storage_key=storage.put_file(path, sha256=sha256, prefix="checkpoints"),
+        )
+    return row
+
+
+@pytest.fixture
+def slot(checkpoint):
+    """A serve slot in a thread, as a worker has it; stopped at the end."""
+    stopping = threading.Event()
+    server = want_model(checkpoint).server
+
+    def work() -> None:
+        try:
+            run_server(server.pk, stopping)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield stopping
+    stopping.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def state_of(checkpoint: Checkpoint) -> str:
+    return ServedModel.objects.values_list("state", flat=True).get(checkpoint=checkpoint)
+
+
+def test_a_wanted_checkpoint_answers_and_goes_when_nobody_wants_it(slot, checkpoint):
+    wait_until(lambda: state_of(checkpoint) == ServerState.READY, "the model to be ready", 120)
+    server = ModelServer.objects.get()
+    headers = {"Authorization": f"Bearer {secret_of(server)}"}
+    body = {
+        "model": checkpoint.uid,
+        "messages": [{"role": "user", "content": "tree left 1"}],
+        "max_tokens": 4,
+    }
+    with httpx.Client(base_url=server.address, headers=headers, timeout=60) as client:
+        answer = client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["usage"]["completion_tokens"] >= 1
+        stop_model(checkpoint)
+        wait_until(lambda: not client.get("/v1/models").json()["data"], "the model to go", 30)
+    slot.set()
+    wait_until(
+        lambda: ModelServer.objects.get().state == ServerState.WANTED, "the server to go", 30
+    )
+    assert ModelServer.objects.get().address == ""
+
+
+def test_a_damaged_checkpoint_is_an_error_of_the_model_alone(slot, checkpoint):
+    wait_until(lambda: state_of(checkpoint) == ServerState.READY, "the model to be ready", 120)
+    broken = Checkpoint.objects.create(
+        uid="ck_ffffffffffff", project=checkpoint.project, model_id="synthweb/none", kind="base"
+    )
+    want_model(broken)
+    wait_until(lambda: state_of(broken) == ServerState.FAILED, "the model to fail", 60)
+    assert ServedModel.objects.get(checkpoint=broken).error
+    assert state_of(checkpoint) == ServerState.READY
