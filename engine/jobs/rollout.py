@@ -71,6 +71,9 @@ class _RolloutJob:
         )
         views = LiveViews(lambda data: _ignore(job.events.write("view", data)), play.model)
         self.views = views
+        if play.task_app_url:
+            words = f"task_app_url {play.task_app_url} is not called: the games are played here."
+            job.events.log(words, "warning")
         rules = play.step_rewards.model_dump()
         rewards = (lambda: self.task.step_rewards(rules)) if play.step_rewards.enabled else None
         table = Table(self.task, policy, player_options(play, policy_input), views, rewards)
