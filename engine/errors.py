@@ -50,7 +50,7 @@ class ConfigError(EngineError):
 class ProviderError(EngineError):
     """The model API failed: no connection, bad status, timeout, unreadable answer.
 
-    `status` is the HTTP status (0 when there was none); `retry_after_s` is what the server asked for.
+    `status` is the HTTP status (0 when there was none); `retry_after_s`: as the server asked.
     """
 
     code = "provider_error"

@@ -1,6 +1,7 @@
 """What an engine tells the world: a closed set of event types, their writer and reader.
 
-One JSON object a line in `events.jsonl`: `{"seq": 1, "at": 1790000000.123, "type": ..., "data": {...}}`.
+One JSON object a line in `events.jsonl`:
+`{"seq": 1, "at": 1790000000.123, "type": ..., "data": {...}}`.
 `seq` counts up from 1 within one attempt, without gaps; a line without its newline was torn by a
 crash and does not count. The set is closed so that a new run kind never touches ingest.
 
@@ -9,7 +10,7 @@ crash and does not count. The set is closed so that a new run kind never touches
 | log        | LogData                | event row |
 | progress   | ProgressData           | event row, run's progress |
 | metric     | MetricData             | one metric point a name |
-| view       | ViewData               | live row, replaced, gone when the episode's payload is stored |
+| view       | ViewData               | live row, gone when the episode's payload is stored |
 | episode    | EpisodeData            | episode row, its turns and unlocks |
 | artifact   | ArtifactData           | file in storage, artifact row |
 | dataset    | DatasetData            | dataset version |
@@ -20,6 +21,7 @@ crash and does not count. The set is closed so that a new run kind never touches
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -128,7 +130,7 @@ class ErrorData(TypedDict):
 
 
 class ResultData(TypedDict):
-    """How the attempt ended. `values` are the shard's figures; `error` is None when it succeeded."""
+    """How the attempt ended. `values`: the shard's figures; `error`: None when it succeeded."""
 
     ok: bool
     values: dict[str, Any]
@@ -180,7 +182,7 @@ class EventWriter:
 
     def metric(self, step: int, values: Mapping[str, float], tokens: int | None = None) -> None:
         """Record values measured at `step` (from 1). NaN and infinity are written as log lines."""
-        finite = {k: float(v) for k, v in values.items() if abs(float(v)) != float("inf") and v == v}
+        finite = {k: float(v) for k, v in values.items() if math.isfinite(v)}
         for name in values.keys() - finite.keys():
             self.log(f"metric {name} at step {step} is not finite: {values[name]}", "warning")
         data: dict[str, Any] = {"step": step, "values": finite}
