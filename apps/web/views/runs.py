@@ -20,6 +20,7 @@ from apps.web.reading import text_of, whole_of
 KINDS = ("eval", "rollout", "sft", "rl", "base", "verify")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
 TILES = 24
+PINNED = ("val.loss", "train.loss", "train.accuracy", "train.reward", "episodes.achievements")
 
 
 @require_safe
@@ -54,7 +55,7 @@ def run_page(request: PageRequest, run_id: int) -> HttpResponse:
         **_status(request, run_id),
         **_scores(run),
         **_episodes(request, run_id),
-        "series": queries.list_series(run=run),
+        "series": sorted(queries.list_series(run=run), key=_rank),
         "log": _log(run),
         "games": list_live(project=request.actor.project, run_id=run_id, limit=12),
         "config": run.config,
@@ -128,6 +129,11 @@ def notes(request: PageRequest, run_id: int) -> HttpResponse:
     services.set_notes(run=run, actor=request.actor, notes=request.POST.get("notes", ""))
     services.set_tags(run=run, actor=request.actor, tags=request.POST.get("tags", "").split(","))
     return go(request, f"/runs/{run_id}/", "Notes and tags are saved.")
+
+
+def _rank(row: queries.SeriesRow) -> tuple[int, str]:
+    """What a curve is worth: losses, scores and rewards before rates and counts."""
+    return (PINNED.index(row.name) if row.name in PINNED else len(PINNED), row.name)
 
 
 def _status(request: PageRequest, run_id: int) -> dict[str, Any]:

@@ -1,0 +1,152 @@
+"""What a person does: start a run, watch it, replay a game, compare, curate, write a config."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+SOON = 60_000  # ms; two busy cores
+
+
+def test_a_wrong_password_says_so_and_keeps_the_user(browser, instance) -> None:
+    page = browser.new_page(base_url=instance.url)
+    page.goto("/runs/")
+    page.fill("#id_username", "nobody")
+    page.fill("#id_password", "wrong")
+    page.click("button.primary")
+    expect(page.get_by_role("alert")).to_contain_text("do not match")
+    expect(page.locator("#id_username")).to_have_value("nobody")
+    page.close()
+
+
+def test_a_run_started_from_home_is_seen_live_without_a_reload(page: Page) -> None:
+    page.click("button[value=random]")
+    page.wait_for_url(re.compile(r"/runs/\d+/"))
+    page.evaluate("window.same = true")
+    expect(page.locator("[data-game]").first).to_be_attached(timeout=SOON)
+    expect(page.locator("#run-episodes .tile").first).to_be_visible(timeout=SOON)
+    expect(page.locator("figure.curve").first).to_be_visible(timeout=SOON)
+    expect(page.locator("#run-status .state").first).to_have_text("succeeded", timeout=SOON)
+    assert page.evaluate("window.same"), "the page was loaded again"
+
+
+def _open_best_trace(page: Page, run: int) -> None:
+    page.goto(f"/traces/?run={run}&order=-n_achievements")
+    page.locator("#trace-rows td a").first.click()
+    page.wait_for_selector("[data-replay][data-ready=yes]")
+
+
+def _picture(page: Page) -> str:
+    return str(page.eval_on_selector("[data-part=game]", "node => node.toDataURL()"))
+
+
+def test_a_game_is_replayed_with_the_keyboard(page: Page, played: dict[str, int]) -> None:
+    _open_best_trace(page, played["guide"])
+    where = page.locator("[data-part=where]")
+    expect(where).to_contain_text("step 0 of")
+    first = _picture(page)
+    page.keyboard.press("ArrowRight")
+    expect(where).to_contain_text("step 1 of")
+    expect(page.locator(".act.now")).to_have_count(1)
+    assert _picture(page) != first
+    page.keyboard.press("]")
+    expect(page.locator("[data-part=gain]")).to_contain_text("unlocked")
+    page.keyboard.press("End")
+    expect(page).to_have_url(re.compile(r"step=\d+"))
+    page.keyboard.press("Home")
+    page.keyboard.press(".")
+    expect(page.locator("[data-part=speed]")).to_have_value("2")
+    page.keyboard.press("Space")
+    expect(where).to_contain_text(re.compile(r"step [2-9]"))
+
+
+def test_a_step_in_the_address_opens_that_moment(page: Page, played: dict[str, int]) -> None:
+    _open_best_trace(page, played["guide"])
+    page.goto(page.url.split("?")[0] + "?step=7")
+    expect(page.locator("[data-part=where]")).to_contain_text("step 7 of")
+
+
+def test_a_turn_shows_what_the_model_saw(page: Page, played: dict[str, int]) -> None:
+    _open_best_trace(page, played["guide"])
+    page.locator(".turn details summary").first.click()
+    expect(page.locator(".turn .message.user").first).to_contain_text("health")
+
+
+def test_two_runs_are_compared_world_by_world(page: Page, played: dict[str, int]) -> None:
+    page.goto("/runs/?kind=eval")
+    for name in ("random", "guide"):
+        page.check(f"#run-{played[name]} input[type=checkbox]")
+    page.locator("[data-compare]").click()
+    expect(page.locator(".verdict")).to_contain_text(re.compile("better|worse"))
+    expect(page.locator("table tbody tr")).to_have_count(6)
+
+
+def test_a_dataset_is_made_of_the_games_that_the_preview_shows(
+    page: Page, played: dict[str, int]
+) -> None:
+    page.goto(f"/datasets/new/?runs={played['guide']}")
+    expect(page.locator("#preview h2")).to_contain_text("from 6 games")
+    page.fill("#ds-name", "from the teacher")
+    page.click("text=Create dataset")
+    page.wait_for_url(re.compile(r"/datasets/\d+/$"))
+    expect(page.locator(".answer")).to_contain_text("6 games")
+    with page.expect_download() as download:
+        page.click("text=trl JSONL")
+    assert '"messages"' in download.value.path().read_text()
+    page.click("text=Fine-tune on this")
+    expect(page.locator("#text")).to_have_value(re.compile(r'data = "dataset:\d+"'))
+
+
+def test_form_and_toml_follow_each_other_and_mistakes_stand_at_their_line(page: Page) -> None:
+    page.goto("/configs/new/")
+    page.fill("#f-max_turns", "7")
+    page.locator("#f-max_turns").blur()
+    expect(page.locator("#text")).to_have_value(re.compile(r"max_turns = 7 "))
+    page.fill("#text", 'type = "eval"\nmodel = "random"\nmax_turn = 9\n')
+    expect(page.locator("#mistakes")).to_contain_text("line 3")
+    expect(page.locator("#mistakes")).to_contain_text("max_turns")
+    page.fill("#text", 'type = "eval"\nmodel = "random"\nseeds = [1]\nmax_turns = 9\n')
+    expect(page.locator("#f-max_turns")).to_have_value("9")
+    expect(page.locator("#mistakes")).to_have_count(0)
+
+
+def test_pages_fit_a_phone_in_both_themes(browser, instance, played: dict[str, int]) -> None:
+    for scheme in ("light", "dark"):
+        context = browser.new_context(
+            viewport={"width": 390, "height": 800}, color_scheme=scheme, base_url=instance.url
+        )
+        page = context.new_page()
+        page.goto("/login/")
+        page.fill("#id_username", instance.user)
+        page.fill("#id_password", instance.password)
+        page.click("button.primary")
+        for path in (
+            "/",
+            "/runs/",
+            f"/runs/{played['guide']}/",
+            "/traces/",
+            "/live/",
+            "/settings/",
+        ):
+            page.goto(path)
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{path} is {wide} px too wide"
+        context.close()
+
+
+def test_pages_read_without_javascript(browser, instance, played: dict[str, int]) -> None:
+    context = browser.new_context(java_script_enabled=False, base_url=instance.url)
+    page = context.new_page()
+    page.goto("/login/")
+    page.fill("#id_username", instance.user)
+    page.fill("#id_password", instance.password)
+    page.click("button.primary")
+    page.goto(f"/runs/{played['guide']}/")
+    expect(page.locator("body")).to_contain_text("collect wood")
+    page.goto("/traces/")
+    page.locator("#trace-rows td a").first.click()
+    expect(page.locator(".turn").first).to_contain_text("Turn 0")
+    context.close()
