@@ -10,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import httpx
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from apps.accounts.errors import Refused
+from apps.checkpoints.services import report_unreachable
 from apps.inference.callers import Caller
 from apps.inference.services import count_call
 from apps.inference.targets import Target, find_target, forget
 from apps.providers.urls import guarded_client
+from synthweb.callers import in_thread
 
 TIMEOUT_S = 120.0
 MAX_ANSWER_BYTES = 16 << 20
+STALE = (401, 404)  # of our own servers: a new process has the address, or the model was unloaded
 _in_flight: dict[str, int] = {}
 
 
@@ -44,9 +47,16 @@ async def _reach(caller: Caller, model: str, body: dict[str, Any]) -> tuple[Targ
     for is_last in (False, True):
         target = await find_target(caller.project_id, model)
         try:
-            return target, await _send(target, body)
+            answer = await _send(target, body)
+            if target.provider or answer.status_code not in STALE:
+                return target, answer
+            forget(caller.project_id, model)
+            _in_flight[target.base_url] -= 1
+            await answer.aclose()
         except httpx.TransportError as err:
             forget(caller.project_id, model)
+            if isinstance(err, httpx.ConnectError) and not target.provider:
+                await in_thread(partial(report_unreachable, target.base_url.removesuffix("/v1")))
             if is_last:
                 count_call(
                     project_id=caller.project_id, model=model, provider=target.provider, failed=True
@@ -57,7 +67,9 @@ async def _reach(caller: Caller, model: str, body: dict[str, Any]) -> tuple[Targ
                     "Try again in a moment.",
                     status=502,
                 ) from err
-    raise AssertionError("two tries end in an answer or an error")
+    raise Refused(
+        "model_starting", f"The server of {model} is loading it.", "Try again.", status=503
+    )
 
 
 def _enter(target: Target) -> None:

@@ -103,3 +103,44 @@ def test_the_tick_takes_a_lost_server_up_again(checkpoint):
     ModelServer.objects.update(lease_until=now() - timedelta(seconds=1))
     assert services.requeue_lost_servers() == 1
     assert ModelServer.objects.get().state == "wanted"
+
+
+def test_a_served_model_is_wanted_again_without_writing(checkpoint, django_assert_num_queries):
+    services.want_model(checkpoint)
+    claim = _claim()
+    services.server_ready(claim, address="http://127.0.0.1:1")
+    services.model_ready(claim, served_id=services.list_wanted(claim)[0].served_id)
+    with django_assert_num_queries(1):
+        assert services.want_model(checkpoint).server.address == "http://127.0.0.1:1"
+
+
+def test_a_server_that_never_started_says_why_to_who_waits(checkpoint):
+    services.want_model(checkpoint)
+    services.stop_server(_claim(), error="no module named torch")
+    served = services.want_model(checkpoint)
+    assert (served.state, served.error) == ("failed", "no module named torch")
+
+
+def test_a_server_that_crashed_later_starts_again_after_a_pause(checkpoint):
+    services.want_model(checkpoint)
+    claim = _claim()
+    services.server_ready(claim, address="http://127.0.0.1:1")
+    services.stop_server(claim, error="killed")
+    assert services.want_model(checkpoint).state == "wanted"
+    assert ModelServer.objects.get().state == "failed"
+    ModelServer.objects.update(started_at=now() - timedelta(seconds=6))
+    services.want_model(checkpoint)
+    assert _claim() is not None
+
+
+def test_a_server_at_whose_address_nobody_listens_is_given_to_the_next_worker(checkpoint):
+    services.want_model(checkpoint)
+    gone = _claim()
+    services.server_ready(gone, address="http://127.0.0.1:1")
+    services.model_ready(gone, served_id=services.list_wanted(gone)[0].served_id)
+    assert not services.report_unreachable("http://127.0.0.1:2")
+    assert services.report_unreachable("http://127.0.0.1:1")
+    assert not services.report_unreachable("http://127.0.0.1:1")
+    assert not services.renew_server(gone)
+    assert ServedModel.objects.get().state == "wanted"
+    assert _claim() is not None

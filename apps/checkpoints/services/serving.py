@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils.timezone import now
 
 from apps.checkpoints.models import Checkpoint, ModelServer, ServedModel, ServerState
@@ -25,6 +25,7 @@ from synthweb.bell import ring
 SERVER_UID = "server-1"
 LIVE = (ServerState.STARTING, ServerState.READY)
 RETRY_AFTER = timedelta(seconds=10)  # a model that failed to load is tried again after this
+RESTART_AFTER = timedelta(seconds=5)  # a server that crashed starts again this long after its start
 
 
 class ServerClaim(NamedTuple):
@@ -45,14 +46,26 @@ class WantedModel(NamedTuple):
 
 
 def want_model(checkpoint: Checkpoint) -> ServedModel:
-    """Say that a checkpoint should be served, and wake a worker. Safe to call at every request."""
+    """Say that a checkpoint should be served, and wake a worker. Safe to call at every request.
+
+    Reads only while it is served; a server that crashed is started again after some seconds.
+    """
+    ready = ServedModel.objects.select_related("server").filter(
+        checkpoint=checkpoint, state=ServerState.READY, server__state=ServerState.READY
+    )
+    served = ready.first()
+    return served if served is not None else _want(checkpoint)
+
+
+def _want(checkpoint: Checkpoint) -> ServedModel:
     with transaction.atomic():
         server, _ = ModelServer.objects.get_or_create(uid=SERVER_UID)
-        stopped = (ServerState.STOPPED, ServerState.FAILED)
-        restarted = ModelServer.objects.filter(pk=server.pk, state__in=stopped).update(
-            state=ServerState.WANTED, error="", created_at=now()
+        ended = Q(state=ServerState.STOPPED) | Q(
+            state=ServerState.FAILED, started_at__lt=now() - RESTART_AFTER
         )
-        if restarted:
+        if ModelServer.objects.filter(ended, pk=server.pk).update(
+            state=ServerState.WANTED, error="", created_at=now()
+        ):
             server.state = ServerState.WANTED
         served, made = ServedModel.objects.get_or_create(
             checkpoint=checkpoint, defaults={"wanted_at": now(), "server": server}
@@ -126,18 +139,43 @@ def server_ready(claim: ServerClaim, *, address: str) -> bool:
 
 
 def stop_server(claim: ServerClaim, *, error: str = "") -> bool:
-    """The process has ended: idle, handed back, or `error` says why. False: the lease is lost."""
+    """The process has ended: idle, or `error` says why. False: the lease is lost.
+
+    One that never got ready fails its models with the reason; one that crashed later only stops
+    them, so that the next call starts it again.
+    """
+    was_ready = _held(claim).filter(state=ServerState.READY).exists()
     state = ServerState.FAILED if error else ServerState.STOPPED
     with transaction.atomic():
         held = _held(claim).update(state=state, error=error[:2000], address="", secret="")
         if held:
             models = ServedModel.objects.filter(server_id=claim.server_id)
             models.filter(state__in=(ServerState.WANTED, *LIVE)).update(
-                state=state, error=error[:2000]
+                state=ServerState.STOPPED if was_ready else state, error=error[:2000]
             )
             models.update(server=None)
     ring("pages:checkpoints")
     return bool(held)
+
+
+def report_unreachable(address: str) -> bool:
+    """Nobody listens at a ready server's address: another worker may take it at once.
+
+    Its holder, if there still is one, loses the lease by the token and ends its process. False:
+    the address is no ready server's any more.
+    """
+    with transaction.atomic():
+        ready = ModelServer.objects.filter(address=address, state=ServerState.READY)
+        server_id = ready.values_list("pk", flat=True).first()
+        if server_id is None or not ready.update(
+            state=ServerState.WANTED, token=F("token") + 1, address="", secret="", worker=""
+        ):
+            return False
+        ServedModel.objects.filter(server_id=server_id, state__in=LIVE).update(
+            state=ServerState.WANTED
+        )
+        transaction.on_commit(lambda: ring_server(server_id), robust=True)
+    return True
 
 
 def hand_back_server(claim: ServerClaim) -> bool:
