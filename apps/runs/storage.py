@@ -128,9 +128,10 @@ def delete(key: str) -> None:
 
 def free_space() -> int | None:
     """Bytes free where files are stored; None for an object store, which has no end."""
-    if not isinstance(_backend(), FileSystemStorage):
+    backend = _backend()
+    if not isinstance(backend, FileSystemStorage):
         return None
-    root = Path(default_storage.location)
+    root = Path(backend.location)
     while not root.exists():
         root = root.parent
     return shutil.disk_usage(root).free
@@ -259,7 +260,10 @@ def _same_size(stored: Path, source: BinaryIO) -> bool:
 
 
 def _digest(source: BinaryIO) -> str:
-    return hashlib.file_digest(source, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while piece := source.read(CHUNK):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _check(found: str, expected: str, name: str) -> None:
