@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +16,7 @@ from typing import Any
 
 from synthweb import credentials
 from synthweb.bootstrap import ROOT
+from synthweb.children import port_is_free
 from tests.servers.waiting import wait_until
 
 NOOP = """
@@ -32,10 +33,11 @@ print(run.pk)
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses now, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        if port_is_free("127.0.0.1", port):
+            return port
 
 
 class Instance:
