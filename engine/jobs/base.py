@@ -37,7 +37,7 @@ def run(job: Job) -> dict[str, Any]:
 
     config = load_json(job.config).config
     if not isinstance(config, BaseConfig):
-        raise ConfigError(f"a base run needs a base config, found {config.type}")
+        raise ConfigError("a base run needs a base config, found another kind")
     task = get_task(config.task)
     seeds = range(config.seeds_start, config.seeds_start + config.n_episodes)
     options = {"observation": config.observation}
@@ -63,11 +63,11 @@ def run(job: Job) -> dict[str, Any]:
     outcome = train(model, tokenizer, examples, [], training, folder, BaseReporter(job, "full"))
     if outcome.stopped == "cancelled":
         raise Cancelled("cancelled; the starting model was not finished")
-    _publish(job, config, (model, tokenizer), outcome)
+    _publish(job, config, tokenizer, outcome)
     return {"steps": outcome.step, "tokens": outcome.tokens, **outcome.metrics}
 
 
-def _publish(job: Job, config: BaseConfig, made: tuple[Any, Any], outcome: Outcome) -> None:
+def _publish(job: Job, config: BaseConfig, tokenizer: Any, outcome: Outcome) -> None:
     from engine.train.card import Card, write_final
 
     card = Card(
@@ -82,7 +82,7 @@ def _publish(job: Job, config: BaseConfig, made: tuple[Any, Any], outcome: Outco
         metrics=outcome.metrics,
     )
     folder = job.directory / "checkpoint"
-    files = write_final(made[0], made[1], folder, card)
+    files = write_final(outcome.model, tokenizer, folder, card)
     announce_checkpoint(
         job,
         folder,

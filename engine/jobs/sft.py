@@ -21,6 +21,7 @@ from engine.events import CheckpointData
 from engine.jobs.job import Job
 
 if TYPE_CHECKING:
+    from engine.train.data import Example
     from engine.train.sft import Options, Outcome
 
 KEPT_CHECKPOINTS = 2  # the one being ingested and the one before
@@ -60,7 +61,6 @@ def run(job: Job) -> dict[str, Any]:
     Raises Cancelled (the last checkpoint is kept), TrainingError, StorageError, ConfigError.
     """
     prepare_threads()
-    from engine.train.data import encode_records, read_records, split_validation
     from engine.train.model import load_model
     from engine.train.sft import train
 
@@ -68,12 +68,7 @@ def run(job: Job) -> dict[str, Any]:
     base, data = _input(job, "base"), _input(job, "data")
     data_sha256 = _check_data(data)
     model, tokenizer = load_model(Path(base["path"]))
-    examples = encode_records(read_records(Path(data["path"])), tokenizer, plan.sequence_length)
-    if "validation" in job.inputs:
-        records = read_records(Path(_input(job, "validation")["path"]))
-        training, held_out = examples, encode_records(records, tokenizer, plan.sequence_length)
-    else:
-        training, held_out = split_validation(examples)
+    training, held_out = _examples(job, data, tokenizer, plan.sequence_length)
     job.events.log(
         f"{len(training)} records to train on, {len(held_out)} held out; "
         f"{sum(p.numel() for p in model.parameters()):,} parameters, method {plan.method}"
@@ -86,7 +81,7 @@ def run(job: Job) -> dict[str, Any]:
     outcome = train(model, tokenizer, training, held_out, _options(plan), folder, reporter, resume)
     if outcome.stopped == "cancelled":
         raise Cancelled(f"cancelled at step {outcome.step}; the checkpoint of that step is kept")
-    _publish(job, plan, (model, tokenizer), outcome, data_sha256)
+    _publish(job, plan, tokenizer, outcome, data_sha256)
     return {
         "steps": outcome.step,
         "stopped": outcome.stopped,
@@ -154,7 +149,7 @@ def find_resume(job: Job) -> Path | None:
 def _plan(job: Job) -> SftPlan:
     config = load_json(job.config).config
     if not isinstance(config, SftConfig):
-        raise ConfigError(f"an sft run needs an sft config, found {config.type}")
+        raise ConfigError("an sft run needs an sft config, found another kind")
     return config.plan()
 
 
@@ -185,6 +180,19 @@ def _options(plan: SftPlan) -> Options:
     )
 
 
+def _examples(
+    job: Job, data: dict[str, Any], tokenizer: Any, max_length: int
+) -> tuple[list[Example], list[Example]]:
+    """(what is trained on, what is held out): the run's own validation records, or a share."""
+    from engine.train.data import encode_records, read_records, split_validation
+
+    examples = encode_records(read_records(Path(data["path"])), tokenizer, max_length)
+    if "validation" not in job.inputs:
+        return split_validation(examples)
+    records = read_records(Path(_input(job, "validation")["path"]))
+    return examples, encode_records(records, tokenizer, max_length)
+
+
 def _input(job: Job, role: str) -> dict[str, Any]:
     value = job.inputs.get(role)
     if not isinstance(value, dict) or not Path(str(value.get("path", ""))).exists():
@@ -206,9 +214,7 @@ def _check_data(data: dict[str, Any]) -> str:
     return found
 
 
-def _publish(
-    job: Job, plan: SftPlan, trained: tuple[Any, Any], outcome: Outcome, data_sha256: str
-) -> None:
+def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha256: str) -> None:
     from engine.train.card import Card, write_final
 
     base = _input(job, "base").get("model_id") or plan.model
@@ -221,7 +227,7 @@ def _publish(
         metrics=outcome.metrics,
     )
     folder = job.directory / "checkpoint"
-    files = write_final(trained[0], trained[1], folder, card)
+    files = write_final(outcome.model, tokenizer, folder, card)
     announce_checkpoint(
         job, folder, files, outcome.step, final=True, method=plan.method, metrics=outcome.metrics
     )

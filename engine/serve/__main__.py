@@ -16,6 +16,7 @@ import os
 import socket
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from engine.errors import EngineError
@@ -75,12 +76,7 @@ async def _serve(
     )
     server = uvicorn.Server(config)
     server.capture_signals = nullcontext  # type: ignore[assignment]  # `stop` has them already
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        server.should_exit = True
-
-    stop.on_cancel(lambda: loop.call_soon_threadsafe(end))
+    stop.on_cancel(partial(setattr, server, "should_exit", True))
     print(json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()}), flush=True)
     try:
         await server.serve(sockets=[listener])

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,67 +36,77 @@ class UnloadBody(BaseModel):
     model_id: str
 
 
-def make_app(models: Models, token: str) -> Starlette:
-    """The ASGI application over `models`, for one bearer token."""
+class Service:
+    """The calls of the server, over the models of this process."""
 
-    def guarded(handler: Handler) -> Handler:
-        async def guard(request: Request) -> Response:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-                return _error(401, "unauthorized", "a valid bearer token is needed")
-            try:
-                return await handler(request)
-            except EngineError as err:
-                return _error(_status(err), err.code, err.message)
-            except QueueFull:
-                reply = _error(429, "queue_full", "too many requests wait; come back later")
-                reply.headers["Retry-After"] = str(RETRY_AFTER_S)
-                return reply
-            except ValidationError as err:
-                first = err.errors()[0]
-                where = ".".join(str(part) for part in first["loc"]) or "body"
-                return _error(422, "invalid_request", f"{where}: {first['msg']}")
+    def __init__(self, models: Models) -> None:
+        self.models = models
 
-        return guard
+    async def healthz(self, _: Request) -> Response:
+        return JSONResponse({"ok": True, "models": len(self.models.ids())})
 
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"ok": True, "models": len(models.ids())})
-
-    async def list_models(_: Request) -> Response:
+    async def list_models(self, _: Request) -> Response:
         rows = [
             {"id": m.model_id, "object": "model", "created": m.loaded_at, "owned_by": "synthweb"}
-            for m in models.list()
+            for m in self.models.list()
         ]
         return JSONResponse({"object": "list", "data": rows})
 
-    async def load(request: Request) -> Response:
+    async def load(self, request: Request) -> Response:
         body = LoadBody.model_validate_json(await _read(request))
-        model = await models.load(body.model_id, body.path)
-        return JSONResponse({"model_id": model.model_id, "loaded": models.ids()})
+        model = await self.models.load(body.model_id, body.path)
+        return JSONResponse({"model_id": model.model_id, "loaded": self.models.ids()})
 
-    async def unload(request: Request) -> Response:
+    async def unload(self, request: Request) -> Response:
         body = UnloadBody.model_validate_json(await _read(request))
-        await models.unload(body.model_id)
-        return JSONResponse({"model_id": body.model_id, "loaded": models.ids()})
+        await self.models.unload(body.model_id)
+        return JSONResponse({"model_id": body.model_id, "loaded": self.models.ids()})
 
-    async def complete(request: Request) -> Response:
+    async def complete(self, request: Request) -> Response:
         body = ChatBody.model_validate_json(await _read(request))
-        model = models.get(body.model)
+        model = self.models.get(body.model)
         ticket = open_ticket(model, body)
         if body.stream:
             return StreamingResponse(stream(model, body, ticket), media_type="text/event-stream")
         done = await finish(model, body, ticket)
         return JSONResponse(answer(body, done, lambda token: model.tokenizer.decode([token])))
 
+
+def make_app(models: Models, token: str) -> Starlette:
+    """The ASGI application over `models`, for one bearer token."""
+    service, guard = Service(models), partial(_guarded, token=token)
     return Starlette(
         routes=[
-            Route("/healthz", healthz),
-            Route("/v1/models", guarded(list_models)),
-            Route("/v1/chat/completions", guarded(complete), methods=["POST"]),
-            Route("/load", guarded(load), methods=["POST"]),
-            Route("/unload", guarded(unload), methods=["POST"]),
+            Route("/healthz", service.healthz),
+            Route("/v1/models", guard(service.list_models)),
+            Route("/v1/chat/completions", guard(service.complete), methods=["POST"]),
+            Route("/load", guard(service.load), methods=["POST"]),
+            Route("/unload", guard(service.unload), methods=["POST"]),
         ],
     )
+
+
+def _guarded(handler: Handler, token: str) -> Handler:
+    """`handler` behind the token, with its errors as OpenAI's clients read them."""
+
+    async def guard(request: Request) -> Response:
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            return _error(401, "unauthorized", "a valid bearer token is needed")
+        try:
+            return await handler(request)
+        except EngineError as err:
+            return _error(_status(err), err.code, err.message)
+        except QueueFull:
+            reply = _error(429, "queue_full", "too many requests wait; come back later")
+            reply.headers["Retry-After"] = str(RETRY_AFTER_S)
+            return reply
+        except ValidationError as err:
+            first = err.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "body"
+            return _error(422, "invalid_request", f"{where}: {first['msg']}")
+
+    return guard
 
 
 async def _read(request: Request) -> bytes:

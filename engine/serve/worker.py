@@ -9,7 +9,6 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -85,11 +84,11 @@ class Worker:
             try:
                 tickets = self._advance(batch, tickets, joining)
             except Exception as err:  # a request must never hang: whoever waits is told
-                _each([*tickets, *joining], lambda ticket, err=err: ticket.put(err))
+                _tell([*tickets, *joining], err)
                 batch, tickets = Batch(self.model), []
             self.n_active = len(tickets)
         gone = RuntimeError("the model was unloaded")
-        _each([*tickets, *self._waiting], lambda ticket: ticket.put(gone))
+        _tell([*tickets, *self._waiting], gone)
 
     def _take(self, *, idle: bool, room: int) -> list[Ticket] | None:
         """Requests that may join now; waits when there is nothing else to do. None: closed."""
@@ -136,6 +135,6 @@ def seeded_generator(seed: int | None) -> torch.Generator:
     return generator
 
 
-def _each(tickets: list[Ticket], act: Callable[[Ticket], None]) -> None:
+def _tell(tickets: list[Ticket], error: Exception) -> None:
     for ticket in tickets:
-        act(ticket)
+        ticket.put(error)

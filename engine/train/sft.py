@@ -68,8 +68,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a training ended: `stopped` is "done", "time" or "cancelled"."""
+    """How a training ended: `stopped` is "done", "time" or "cancelled".
 
+    `model` is what was trained: the model itself, or the model with its adapter around it.
+    """
+
+    model: Any
     step: int
     stopped: str
     tokens: int
@@ -157,12 +161,11 @@ def train(
     clock.start(resume)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     shutil.rmtree(folder / ".staged", ignore_errors=True)
-    return Outcome(
-        trainer.state.global_step, watch.stopped, clock.tokens, clock.elapsed_s, watch.last
-    )
+    step = trainer.state.global_step
+    return Outcome(trainer.model, step, watch.stopped, clock.tokens, clock.elapsed_s, watch.last)
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def validation_loss(
     model: PreTrainedModel, examples: Sequence[Example], pad_id: int, batch_size: int = 64
 ) -> float:

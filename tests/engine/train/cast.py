@@ -18,7 +18,7 @@ WORDS = "tree cow water stone left right up do move_left move_right sleep"
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     names = WORDS.split()
-    texts = [WORDS, *names, *(f'"{name}", "{name}"' for name in names), " left left left wood 2"]
+    texts = [WORDS, *names, *(f'"{name}"\n, "{name}"' for name in names), " left left left wood 2"]
     phrases = [SYSTEM, "\nTools: interact_many", *tool_call_frame("interact_many", "actions")]
     return make_tokenizer(texts, phrases)
 
