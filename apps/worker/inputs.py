@@ -13,6 +13,7 @@ from django.conf import settings
 from apps.checkpoints.models import Checkpoint
 from apps.checkpoints.services import local_folder
 from apps.datasets.models import Dataset
+from apps.datasets.services import local_file
 from apps.providers.models import Provider
 from apps.providers.queries import key_of
 from apps.providers.urls import check_url
@@ -55,8 +56,6 @@ def _with_path(run: Run, value: Any) -> Any:
     if "checkpoint_id" in value:
         return {**value, "path": str(local_folder(_checkpoint(run, value["checkpoint_id"])))}
     if "dataset_id" in value:
-        from apps.datasets.services import local_file
-
         dataset = Dataset.objects.filter(project=run.project_id, pk=value["dataset_id"]).first()
         if dataset is None:
             raise ConfigError(f"Dataset {value['dataset_id']} was deleted.")

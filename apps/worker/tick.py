@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils.timezone import now
 
 from apps.checkpoints.services import requeue_lost_servers
+from apps.launch.services import advance_pipelines
 from apps.runs.models import Attempt, LiveView, Need, ShardState
 from apps.runs.queries import list_workers
 from apps.runs.services import abandon_cancelled, requeue_lost, settle_over
@@ -42,13 +43,6 @@ def _guarded(name: str, step: Callable[[], int]) -> int:
     except Exception:
         log.exception("tick: %s failed", name)
     return -1
-
-
-def advance_pipelines() -> int:
-    """Start stages whose inputs have succeeded; returns how many pipelines moved."""
-    from apps.launch import services
-
-    return services.advance_pipelines()
 
 
 def ring_queued() -> int:

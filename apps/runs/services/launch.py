@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from django.db import transaction
 from django.utils.timezone import now
@@ -39,6 +39,21 @@ class InputPlan(NamedTuple):
     sha256: str = ""
 
 
+class RunFields(TypedDict, total=False):
+    """What `create_run` takes beside the required: see the columns of Run."""
+
+    effects: Sequence[dict[str, Any]]
+    warnings: Sequence[str]
+    leaked_seeds: Sequence[int]
+    task: str
+    model: str
+    parent: Run | None
+    priority: int
+    max_attempts: int
+    code_version: str
+    progress_unit: str
+
+
 def create_run(
     *,
     project: Project,
@@ -49,18 +64,9 @@ def create_run(
     resolved: dict[str, Any],
     inputs: dict[str, Any],
     shards: Sequence[ShardPlan],
-    effects: Sequence[dict[str, Any]] = (),
-    warnings: Sequence[str] = (),
-    leaked_seeds: Sequence[int] = (),
-    task: str = "",
-    model: str = "",
     input_rows: Iterable[InputPlan] = (),
-    parent: Run | None = None,
     tags: Iterable[str] = (),
-    priority: int = 5,
-    max_attempts: int = 3,
-    code_version: str = "",
-    progress_unit: str = "episodes",
+    **fields: Unpack[RunFields],
 ) -> Run:
     """Make a run in state draft with its shards; nothing starts. Every call makes a new one."""
     with transaction.atomic():
@@ -72,18 +78,9 @@ def create_run(
             config=config,
             resolved=resolved,
             inputs=inputs,
-            effects=list(effects),
-            warnings=list(warnings),
-            leaked_seeds=list(leaked_seeds),
-            code_version=code_version,
-            task=task,
-            model=model,
-            parent=parent,
-            priority=priority,
-            max_attempts=max_attempts,
             progress_total=sum(plan.progress_total for plan in shards),
-            progress_unit=progress_unit,
             created_by=user,
+            **fields,
         )
         _add_shards(run, shards)
         RunInput.objects.bulk_create(RunInput(run=run, **row._asdict()) for row in input_rows)
