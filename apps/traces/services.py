@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -49,26 +49,39 @@ def request_verify(*, episode: Episode, actor: Actor) -> Run:
 
     Every call makes a new run; the newest to end decides `episode.verified`.
     """
+    return _request(actor, f"verify trace {episode.pk}", f"trace:{episode.pk}", [episode])
+
+
+def request_verify_run(*, run: Run, actor: Actor) -> Run:
+    """The same for all episodes of a run, in one process. Raises Refused(422) without any."""
+    episodes = list(Episode.objects.filter(run=run).order_by("id"))
+    if not episodes:
+        raise Refused("no_episodes", f"Run {run.pk} has no traces to verify.", status=422)
+    return _request(actor, f"verify run {run.pk}", f"run:{run.pk}", episodes)
+
+
+def _request(actor: Actor, name: str, target: str, episodes: Sequence[Episode]) -> Run:
     actor.require(Role.EDITOR)
-    trace = {
-        "id": episode.pk,
-        "storage_key": episode.storage_key,
-        "sha256": episode.payload_sha256,
-    }
+    traces = [
+        {"id": row.pk, "storage_key": row.storage_key, "sha256": row.payload_sha256}
+        for row in episodes
+    ]
     with transaction.atomic():
         run = create_run(
             project=actor.project,
             user=actor.user,
             kind="verify",
-            name=f"verify trace {episode.pk}",
+            name=name,
             config=None,
-            resolved={"type": "verify", "task": episode.task},
-            inputs={"traces": [trace]},
-            task=episode.task,
-            input_rows=[InputPlan("episode", episode.pk, "original", episode.payload_sha256)],
-            shards=[ShardPlan(need=Need.ROLLOUT, total=1)],
+            resolved={"type": "verify", "task": episodes[0].task},
+            inputs={"traces": traces},
+            task=episodes[0].task,
+            input_rows=[
+                InputPlan("episode", row.pk, "original", row.payload_sha256) for row in episodes
+            ],
+            shards=[ShardPlan(need=Need.ROLLOUT, total=len(episodes))],
         )
-        record(actor=actor, verb="trace.verify", target=f"trace:{episode.pk}")
+        record(actor=actor, verb="trace.verify", target=target)
         return queue_run(run=run)
 
 

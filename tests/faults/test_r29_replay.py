@@ -18,7 +18,7 @@ from apps.runs.models import Run, RunState
 from apps.runs.services import claim_shard
 from apps.traces.models import Episode
 from apps.traces.queries import load_trace
-from apps.traces.services import request_verify
+from apps.traces.services import request_verify, request_verify_run
 from apps.worker.supervise import supervise
 from engine.traces.codec import encode_trace
 
@@ -91,11 +91,9 @@ def test_a_payload_that_is_no_trace_is_unverified_with_the_reason(actor, tmp_pat
 
 
 @pytest.mark.slow
-def test_fifty_episodes_verify_in_processes_of_their_own(actor):
+def test_fifty_episodes_of_two_policies_verify_in_fresh_processes(actor):
     for model in ("guide", "random"):
-        run = play(actor, 25, model)
-        for episode in run.episodes.all():
-            request_verify(episode=episode, actor=actor)
+        request_verify_run(run=play(actor, 25, model), actor=actor)
     work_off()
     assert set(Episode.objects.values_list("verified", flat=True)) == {True}
     assert Episode.objects.count() == 50
