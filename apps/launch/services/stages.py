@@ -12,6 +12,7 @@ from apps.accounts.errors import Refused
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.services import create_dataset
 from apps.launch.models import Pipeline, Stage, StageState
+from apps.launch.services.machine import code_version
 from apps.launch.services.plans import make_run, plan_run
 from apps.runs.models import RunState
 from apps.runs.services import queue_run
@@ -35,6 +36,7 @@ def start_stage(stage: Stage, done: dict[str, Stage]) -> bool:
     """
     if stage.kind == "dataset":
         return _start_dataset(stage, done)
+    code_version()  # asks git once a process: not while the database is locked
     try:
         with transaction.atomic():
             if not _take(stage):
