@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import statistics
 import sys
@@ -67,18 +66,30 @@ async def read_pages(target: Target, until: float, times_ms: list[float]) -> Non
     writer.close()
 
 
-def write_events(run_id: int, seconds: float) -> None:
-    """Write EVENTS_PER_S events into the run, in a thread."""
-    from apps.runs import services
-    from apps.runs.models import Run
+PREPARE = """
+from django.conf import settings
+from django.test import Client
+from apps.accounts.models import User
+client = Client()
+client.force_login(User.objects.get())
+name = settings.SESSION_COOKIE_NAME
+print(f"{name}={client.cookies[name].value}")
+"""
 
-    run, end = Run.objects.get(pk=run_id), time.monotonic() + seconds
-    while time.monotonic() < end:
-        services.add_event(run, "log", {"level": "info", "message": "tick"})
-        time.sleep(1 / EVENTS_PER_S)
+WRITE = """
+import time
+from apps.runs import services
+from apps.runs.models import Run
+run, end = Run.objects.get(), time.monotonic() + {seconds}
+while time.monotonic() < end:
+    services.add_event(run, "log", {{"level": "info", "message": "tick"}})
+    time.sleep({pause})
+"""
 
 
-async def measure(target: Target, seconds: float) -> tuple[list[float], list[float], list[float]]:
+async def measure(
+    instance: Instance, target: Target, seconds: float
+) -> tuple[list[float], list[float], list[float]]:
     """Pages without streams, pages beside them, and the events' delays."""
     idle: list[float] = []
     busy: list[float] = []
@@ -87,7 +98,8 @@ async def measure(target: Target, seconds: float) -> tuple[list[float], list[flo
     await asyncio.gather(*(read_pages(target, end, idle) for _ in range(N_READERS)))
     streams = [asyncio.create_task(listen(target, delays)) for _ in range(N_STREAMS)]
     await asyncio.sleep(2)
-    writer = asyncio.to_thread(write_events, target.run_id, seconds)
+    code = WRITE.format(seconds=seconds, pause=1 / EVENTS_PER_S)
+    writer = asyncio.to_thread(instance.manage, "shell", "--no-imports", "-c", code)
     end = time.monotonic() + seconds
     await asyncio.gather(writer, *(read_pages(target, end, busy) for _ in range(N_READERS)))
     await asyncio.sleep(1)
@@ -97,33 +109,9 @@ async def measure(target: Target, seconds: float) -> tuple[list[float], list[flo
 
 
 def prepare(instance: Instance) -> Target:
-    """A session and a run in the instance's database."""
-    os.environ["SYNTHWEB_HOME"] = str(instance.home)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "synthweb.settings"
-    import django
-
-    django.setup()
-    from django.conf import settings
-    from django.test import Client
-
-    from apps.accounts.models import Project, User
-    from apps.runs import services
-
-    user, project = User.objects.get(), Project.objects.get()
-    client = Client()
-    client.force_login(user)
-    run = services.create_run(
-        project=project,
-        user=user,
-        kind="noop",
-        name="streams",
-        config=None,
-        resolved={},
-        inputs={},
-        shards=[services.ShardPlan(need="rollout", episodes=[], total=1)],
-    )
-    name = settings.SESSION_COOKIE_NAME
-    return Target(instance, f"{name}={client.cookies[name].value}", run.pk)
+    """A session and a run that is over in the instance's database."""
+    cookie = instance.manage("shell", "--no-imports", "-c", PREPARE).stdout.split()[-1]
+    return Target(instance, cookie, instance.start_noop(n_steps=1, step_s=0.0))
 
 
 def memory_mb(pid: int) -> float:
@@ -140,7 +128,7 @@ def main() -> int:
         instance.start()
         try:
             target = prepare(instance)
-            idle, busy, delays = asyncio.run(measure(target, seconds))
+            idle, busy, delays = asyncio.run(measure(instance, target, seconds))
             memory = memory_mb(instance.children()["web"])
             began = time.monotonic()
             instance.stop()

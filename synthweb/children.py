@@ -13,6 +13,9 @@ from synthweb import broker, settings
 
 PYTHON = sys.executable
 MANAGE = str(settings.BASE_DIR / "manage.py")
+# glibc keeps a heap for each thread otherwise: tens of megabytes in a process of eight.
+SMALL = {"MALLOC_ARENA_MAX": "2"}
+NO_PAGES = {**SMALL, "SYNTHWEB_PAGES": "0"}
 
 
 class Child(NamedTuple):
@@ -27,11 +30,11 @@ class Child(NamedTuple):
 def children() -> list[Child]:
     """Broker (unless REDIS_URL names one), web, worker, ticker, and the training parts' install."""
     found = [
-        Child("web", [PYTHON, "-m", "synthweb.server"], is_ready=web_answers, ready_s=60),
-        Child("worker", worker_command(), {"OMP_WAIT_POLICY": "PASSIVE"}),
+        Child("web", [PYTHON, "-m", "synthweb.server"], SMALL, is_ready=web_answers, ready_s=60),
+        Child("worker", worker_command(), {"OMP_WAIT_POLICY": "PASSIVE", **NO_PAGES}),
     ]
     if has_module("apps.worker.management.commands.tick"):
-        found.append(Child("ticker", [PYTHON, MANAGE, "tick", "--loop"]))
+        found.append(Child("ticker", [PYTHON, MANAGE, "tick", "--loop"], NO_PAGES))
     if not settings.REDIS_URL:
         command = broker.server_command(settings.BROKER_SOCKET)
         found.insert(0, Child("broker", command, is_ready=broker_answers))
