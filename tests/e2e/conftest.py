@@ -53,7 +53,7 @@ def played(instance: Instance) -> dict[str, int]:
     """Runs of both built-in players on the same six worlds, finished: name → run."""
     runs = {}
     for name in ("random", "guide"):
-        body = {"config": CONFIG.format(name=name), "launch": True}
+        body = {"toml": CONFIG.format(name=name), "launch": True}
         runs[name] = int(instance.call("POST", "/api/v1/runs", body)["id"])
     for name, run in runs.items():
         wait_until(

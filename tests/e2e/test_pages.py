@@ -72,7 +72,7 @@ def test_a_step_in_the_address_opens_that_moment(page: Page, played: dict[str, i
 def test_a_turn_shows_what_the_model_saw(page: Page, played: dict[str, int]) -> None:
     _open_best_trace(page, played["guide"])
     page.locator(".turn details summary").first.click()
-    expect(page.locator(".turn .message.user").first).to_contain_text("health")
+    expect(page.locator(".turn .message.user").first).to_contain_text("grass")
 
 
 def test_two_runs_are_compared_world_by_world(page: Page, played: dict[str, int]) -> None:

@@ -89,7 +89,7 @@ def histogram(counts: dict[str, int], title: str, unit: str) -> dict[str, Any]:
     ]
     names = list(counts)
     ends = (names[0], names[-1]) if names else ("", "")
-    words = ", ".join(bar["words"] for bar in bars[:40])
+    words = ", ".join(f"{name}: {n}" for name, n in list(counts.items())[:40])
     return {"bars": bars, "title": title, "unit": unit, "ends": ends, "words": words}
 
 

@@ -26,7 +26,7 @@ SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "noop")
 @require_safe
 @page()
 def config_list(request: PageRequest) -> HttpResponse:
-    filters = {name: text_of(request.GET, name) for name in ("kind", "q")}
+    filters: dict[str, Any] = {name: text_of(request.GET, name) for name in ("kind", "q")}
     cursor = text_of(request.GET, "cursor")
     found = list_configs(project=request.actor.project, cursor=cursor, **filters)
     context = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.views.decorators.http import require_safe
@@ -87,7 +87,7 @@ def _upload(request: PageRequest) -> HttpResponse:
         project=request.actor.project,
         user=request.actor.user,
         name=text_of(request.POST, "name") or "upload",
-        file=request.FILES["file"],
+        file=cast(BinaryIO, request.FILES["file"]),
     )
     return go(request, f"/datasets/{made.pk}/", f"{made.name} is stored.")
 

@@ -116,7 +116,7 @@ def act(request: PageRequest, run_id: int, verb: str) -> HttpResponse:
     if verb not in deeds:
         raise not_found("verb", verb)
     deed, said = deeds[verb]
-    deed(run=run, actor=request.actor)  # type: ignore[operator]
+    deed(run=run, actor=request.actor)
     return go(request, "/runs/" if verb == "delete" else address, said)
 
 
