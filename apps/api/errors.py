@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError
@@ -16,6 +16,15 @@ from apps.accounts.errors import Refused
 from engine.errors import ConfigError, EngineError
 
 logger = logging.getLogger(__name__)
+KEY_HINT = "Send `Authorization: Bearer KEY` or `X-API-Key: KEY`; keys are made in Settings."
+HANDLED: tuple[type[Exception], ...] = (
+    EngineError,
+    ValidationError,
+    HttpError,
+    Http404,
+    RequestDataTooBig,
+    OperationalError,
+)
 
 
 def error_body(
@@ -25,52 +34,53 @@ def error_body(
     return {"error": {"code": code, "message": message, "hint": hint, "fields": dict(fields or {})}}
 
 
+class Problem(NamedTuple):
+    """What an error becomes: status, body and headers of the answer."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = {}
+
+
+def problem_of(exc: Exception) -> Problem:
+    """The answer to anything that an endpoint may raise."""
+    match exc:
+        case Refused():
+            body = error_body(exc.code, exc.message, exc.hint, exc.fields)
+            return Problem(exc.status, body)
+        case EngineError():
+            status = 422 if isinstance(exc, ConfigError) else 409
+            return Problem(status, error_body(exc.code, exc.message, exc.hint, fields_of(exc)))
+        case ValidationError():
+            fields = {".".join(map(str, e["loc"])): str(e["msg"]) for e in exc.errors}
+            message = f"The request is not valid: {', '.join(fields)}."
+            return Problem(422, error_body("invalid", message, "See fields.", fields))
+        case AuthenticationError():
+            return Problem(401, error_body("unauthenticated", "No valid key.", KEY_HINT))
+        case HttpError():
+            return Problem(exc.status_code, error_body("bad_request", str(exc)))
+        case RequestDataTooBig():
+            return Problem(413, error_body("too_large", "The request body is too large."))
+        case OperationalError():
+            logger.warning("database away: %s", exc)
+            body = error_body("busy", "The database does not answer.", "Try again in a moment.")
+            return Problem(503, body, {"Retry-After": "2"})
+        case _:
+            return Problem(404, error_body("not_found", str(exc) or "There is nothing here."))
+
+
 def install(api: NinjaAPI) -> None:
-    """Register the handlers of everything that an endpoint may raise."""
+    """Let every answer to an error have the one shape."""
 
-    def answer(request: HttpRequest, status: int, body: dict[str, Any]) -> HttpResponse:
-        return api.create_response(request, body, status=status)
-
-    @api.exception_handler(Refused)
-    def refused(request: HttpRequest, exc: Refused) -> HttpResponse:
-        return answer(request, exc.status, error_body(exc.code, exc.message, exc.hint, exc.fields))
-
-    @api.exception_handler(EngineError)
-    def engine_error(request: HttpRequest, exc: EngineError) -> HttpResponse:
-        status = 422 if isinstance(exc, ConfigError) else 409
-        return answer(request, status, error_body(exc.code, exc.message, exc.hint, fields_of(exc)))
-
-    @api.exception_handler(ValidationError)
-    def invalid(request: HttpRequest, exc: ValidationError) -> HttpResponse:
-        fields = {".".join(str(part) for part in e["loc"]): str(e["msg"]) for e in exc.errors}
-        names = ", ".join(fields)
-        body = error_body("invalid", f"The request is not valid: {names}.", "See fields.", fields)
-        return answer(request, 422, body)
-
-    @api.exception_handler(AuthenticationError)
-    def unauthenticated(request: HttpRequest, exc: AuthenticationError) -> HttpResponse:
-        hint = "Send `Authorization: Bearer KEY` or `X-API-Key: KEY`; keys are made in Settings."
-        return answer(request, 401, error_body("unauthenticated", "No valid key.", hint))
-
-    @api.exception_handler(Http404)
-    def missing(request: HttpRequest, exc: Http404) -> HttpResponse:
-        return answer(request, 404, error_body("not_found", str(exc) or "There is nothing here."))
-
-    @api.exception_handler(HttpError)
-    def http_error(request: HttpRequest, exc: HttpError) -> HttpResponse:
-        return answer(request, exc.status_code, error_body("bad_request", str(exc)))
-
-    @api.exception_handler(RequestDataTooBig)
-    def too_big(request: HttpRequest, exc: RequestDataTooBig) -> HttpResponse:
-        return answer(request, 413, error_body("too_large", "The request body is too large."))
-
-    @api.exception_handler(OperationalError)
-    def database_away(request: HttpRequest, exc: OperationalError) -> HttpResponse:
-        logger.warning("database away: %s", exc)
-        body = error_body("busy", "The database does not answer.", "Try again in a moment.")
-        response = answer(request, 503, body)
-        response["Retry-After"] = "2"
+    def answer(request: HttpRequest, exc: Any) -> HttpResponse:
+        problem = problem_of(exc)
+        response = api.create_response(request, problem.body, status=problem.status)
+        for name, value in problem.headers.items():
+            response[name] = value
         return response
+
+    for kind in HANDLED:
+        api.add_exception_handler(kind, answer)
 
 
 def fields_of(exc: EngineError) -> dict[str, str]:
