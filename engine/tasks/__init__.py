@@ -40,6 +40,13 @@ def get_task(name: str) -> Task:
     return _load(canonical_name(name))
 
 
+def achievements_of(name: str) -> tuple[str, ...]:
+    """A task's achievements without loading its game. Raises ConfigError for an unknown task."""
+    package = _TASKS[canonical_name(name)][0].rpartition(".")[0]
+    names: tuple[str, ...] = importlib.import_module(f"{package}.names").ACHIEVEMENTS
+    return names
+
+
 @functools.cache
 def _load(name: str) -> Task:
     module_name, _, class_name = _TASKS[name][0].partition(":")

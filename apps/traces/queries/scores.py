@@ -10,6 +10,7 @@ from apps.runs.models import Run
 from apps.traces.models import Episode, Unlock
 from engine.errors import ConfigError
 from engine.rollout.scores import achievement_rates, as_dict, bootstrap_mean, crafter_score
+from engine.tasks import achievements_of
 
 _SUMMED = {
     "failed_calls": "n_failed_calls",
@@ -67,9 +68,7 @@ def achievement_names(run: Run, seen: Iterable[set[str]]) -> list[str]:
     kept = run.result.get("achievements")
     if kept:
         return list(kept)
-    from engine.tasks import get_task  # a game brings NumPy with it: only who scores pays for it
-
     try:
-        return list(get_task(run.task).achievements)
+        return list(achievements_of(run.task))
     except ConfigError:
         return sorted(set().union(*seen))
