@@ -1,0 +1,70 @@
+"""What the next attempt is told: which games are done, and which are played again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils.timezone import now
+
+from apps.accounts.errors import Refused
+from apps.runs.models import Need, RunState, Shard, ShardState
+from apps.runs.services import claim_shard, finish_shard, retry_failed
+from apps.traces.models import Episode
+from apps.worker.rundir import finished_episodes
+
+
+def store(run, seed: int, ended: str) -> Episode:
+    return Episode.objects.create(
+        run=run,
+        shard=run.shards.get(),
+        task="crafter",
+        world_version="w",
+        seed=seed,
+        policy="random",
+        episode_return=0,
+        outcome_reward=0,
+        n_achievements=0,
+        n_steps=1,
+        n_turns=1,
+        ended=ended,
+        broken=ended in ("model_error", "cancelled"),
+        started_at=now() - timedelta(minutes=1),
+        storage_key="",
+        payload_sha256="",
+        payload_size=0,
+    )
+
+
+@pytest.fixture
+def run(make_run):
+    """An ended run with a whole, a broken and a cut-off episode, and one never begun."""
+    made = make_run()
+    share = [{"seed": seed, "repeat": 0} for seed in (1, 2, 3, 4)]
+    Shard.objects.filter(run=made).update(episodes=share)
+    store(made, 1, "died")
+    store(made, 2, "model_error")
+    store(made, 3, "cancelled")
+    finish_shard(claim_shard(worker="w", need=Need.ROLLOUT), ShardState.SUCCEEDED, values={})
+    made.refresh_from_db()
+    return made
+
+
+def test_a_later_attempt_plays_only_what_was_cut_off_or_never_begun(run):
+    assert finished_episodes(run, run.shards.get()) == [(1, 0), (2, 0)]
+
+
+def test_retrying_plays_the_broken_ones_again_once(run, actor):
+    run = retry_failed(run=run, actor=actor)
+    run.refresh_from_db()
+    assert run.state == RunState.QUEUED
+    assert finished_episodes(run, run.shards.get()) == [(1, 0)]
+    Episode.objects.filter(seed=2).update(started_at=now())  # played again, and broken again
+    assert finished_episodes(run, run.shards.get()) == [(1, 0), (2, 0)]
+
+
+def test_there_is_nothing_to_retry_when_nothing_broke(run, actor):
+    Episode.objects.filter(ended="model_error").delete()
+    with pytest.raises(Refused) as refusal:
+        retry_failed(run=run, actor=actor)
+    assert refusal.value.code == "nothing_broken"
