@@ -1,7 +1,7 @@
 # `make` lists what can be done; every target's sentence stands behind its ##.
 PYTHON ?= python3
 PY := .venv/bin/python
-export PORT HOST SYNTHWEB_HOME
+# Variables given as `make up PORT=8010` reach the programs by themselves.
 
 .DEFAULT_GOAL := help
 .PHONY: help up doctor test check lint format loop bench soak screenshots lock clean

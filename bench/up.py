@@ -55,13 +55,16 @@ class Start:
     def memory_mb(self) -> dict[str, float]:
         """Resident memory of web, worker, ticker and broker, once all have settled."""
         marks = {"synthweb.server": "web", "celery": "worker", "tick": "ticker", "redis": "broker"}
-        time.sleep(5)
-        found = {}
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            command = " ".join(child.cmdline())
-            for mark, name in marks.items():
-                if mark in command:
-                    found[name] = child.memory_info().rss / 2**20
+        found: dict[str, float] = {}
+        deadline = time.monotonic() + 40
+        while len(found) < len(marks) and time.monotonic() < deadline:
+            time.sleep(5)  # what has just started still grows
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                command = " ".join(child.cmdline())
+                sizes = {
+                    name: child.memory_info().rss for mark, name in marks.items() if mark in command
+                }
+                found |= {name: size / 2**20 for name, size in sizes.items()}
         return found
 
     def stop(self) -> float:

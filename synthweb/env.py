@@ -18,8 +18,8 @@ class SettingError(ValueError):
 
 
 def text(name: str, default: str = "") -> str:
-    """A string, stripped; NUL and newlines are refused."""
-    value = os.environ.get(name, default).strip()
+    """A string, stripped; an empty one means the default. NUL and newlines are refused."""
+    value = os.environ.get(name, "").strip() or default
     if any(c in value for c in "\0\r\n"):
         raise SettingError(f"{name}: control characters are not allowed")
     return value

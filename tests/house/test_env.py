@@ -19,6 +19,11 @@ def test_a_number_out_of_range_is_refused(monkeypatch):
         env.integer("PORT", 8000, low=1, high=65535)
 
 
+def test_an_empty_host_is_the_default_not_all_interfaces(monkeypatch):
+    monkeypatch.setenv("HOST", "")
+    assert env.text("HOST", "127.0.0.1") == "127.0.0.1"
+
+
 def test_a_flag_takes_words_and_refuses_others(monkeypatch):
     monkeypatch.setenv("SYNTHWEB_HTTPS", "Yes")
     assert env.flag("SYNTHWEB_HTTPS") is True
