@@ -20,7 +20,7 @@ from django_htmx.middleware import HtmxDetails
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Role, User
-from apps.accounts.queries import Actor, actor_of_session, projects_of
+from apps.accounts.queries import Actor, actor_of_session
 from engine.errors import EngineError
 
 THEMES = ("auto", "light", "dark")
@@ -66,7 +66,6 @@ def draw(
         "actor": actor,
         "can_edit": bool(actor and actor.may_edit),
         "can_admin": bool(actor and actor.may_admin),
-        "projects": list(projects_of(actor.user)[:20]) if actor and not request.htmx else [],
         "theme": theme_of(request),
         "section": request.path.split("/")[1] or "home",
     }

@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.servers.waiting import wait_until
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SOON = 60_000  # ms; two busy cores
 
@@ -150,3 +152,35 @@ def test_pages_read_without_javascript(browser, instance, played: dict[str, int]
     page.locator("#trace-rows td a").first.click()
     expect(page.locator(".turn").first).to_contain_text("Turn 0")
     context.close()
+
+
+def test_a_hidden_page_lets_go_of_its_stream_and_catches_up_without_gap_or_double(
+    page: Page, instance
+) -> None:
+    page.goto("/")
+    page.click("button[value=random]")
+    page.wait_for_url(re.compile(r"/runs/\d+/"))
+    run = page.url.rstrip("/").rpartition("/")[2]
+    _hide(page, True)
+    wait_until(
+        lambda: instance.call("GET", f"/api/v1/runs/{run}")["state"] == "succeeded",
+        "the run has ended unseen",
+        120,
+    )
+    _hide(page, False)
+    expect(page.locator("#run-status .state").first).to_have_text("succeeded", timeout=SOON)
+    expect(page.locator(".log")).to_contain_text("running → succeeded", timeout=SOON)
+    lines = page.locator(".log li.state").all_inner_texts()
+    told = [line.lstrip("0123456789:").strip() for line in lines]
+    assert told == ["draft → queued", "queued → running", "running → succeeded"]
+
+
+def _hide(page: Page, hidden: bool) -> None:
+    """Tell the page that its tab went away or came back, as the browser does."""
+    page.evaluate(
+        """hidden => {
+            Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
