@@ -10,6 +10,8 @@ import logging
 import threading
 from functools import partial
 
+from django.db import InterfaceError, OperationalError
+
 from apps.runs.ingest import Source, ingest_ready
 from apps.runs.models import Event, Shard, ShardState
 from apps.runs.services import (
@@ -70,9 +72,9 @@ class _Attempt:
             if keeper.cancel.is_set() or self.stopping.is_set():
                 return self._close(Outcome("stopped", 0), keeper)
             return self._close(self._play(shard, keeper), keeper)
-        except LeaseLost:
-            raise
-        except (EngineError, OSError, ValueError) as err:
+        except (LeaseLost, OperationalError, InterfaceError):
+            raise  # another holds it, or the database stayed away: nothing can be written
+        except Exception as err:  # an event of an odd shape is a KeyError: the run must say it
             return self._break(err)
 
     def _load(self) -> Shard:
@@ -150,10 +152,15 @@ class _Attempt:
 
     def _break(self, err: Exception) -> Settled:
         """End the attempt because of an error on our side of the child."""
-        log.warning("attempt %s of shard %s: %s", self.claim.token, self.claim.shard_id, err)
-        hint = err.hint if isinstance(err, EngineError) else ""
-        code = err.code if isinstance(err, EngineError) else "worker_error"
-        retryable = err.retryable if isinstance(err, EngineError) else True
-        error = {"code": code, "message": str(err), "hint": hint}
+        known = err if isinstance(err, EngineError) else None
+        log.warning(
+            "attempt %s of shard %s: %s",
+            *(self.claim.token, self.claim.shard_id, err),
+            exc_info=None if known else err,
+        )
+        message = str(err) if known else f"{type(err).__name__}: {err}"
+        hint = known.hint if known else "The worker's log has the traceback."
+        error = {"code": known.code if known else "worker_error", "message": message, "hint": hint}
+        retryable = known.retryable if known else True
         action = partial(fail_attempt, self.claim, error=error, retryable=retryable)
         return patiently(action, stop=self.stopping.is_set)

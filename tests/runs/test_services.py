@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from apps.accounts.errors import Refused
+from apps.runs.finishers import FINISHERS
 from apps.runs.models import Attempt, Event, Need, Run, RunState, Shard, ShardState
 from apps.runs.services import (
     Claim,
@@ -20,6 +21,7 @@ from apps.runs.services import (
     fail_attempt,
     finish_shard,
     hand_back,
+    leases,
     move_run,
     queue_run,
     renew_lease,
@@ -267,3 +269,40 @@ def test_a_reader_may_not_cancel(make_run, bob, project):
 def test_a_claim_names_its_attempt(claim: Claim):
     attempt = Attempt.objects.get(pk=claim.attempt_id)
     assert (attempt.shard_id, attempt.number) == (claim.shard_id, claim.token)
+
+
+@pytest.mark.parametrize("let_go", ["fail", "hand back"])
+def test_a_cancel_just_before_a_shard_is_given_back_ends_the_run(claim, actor, monkeypatch, let_go):
+    run, release = Run.objects.get(), leases._release
+
+    def cancelled_first(*args, **kwargs):
+        cancel_run(run=run, actor=actor)
+        return release(*args, **kwargs)
+
+    monkeypatch.setattr(leases, "_release", cancelled_first)
+    if let_go == "fail":
+        given = fail_attempt(claim, error=ERROR, retryable=True)
+    else:
+        given = hand_back(claim, why="its worker was stopped")
+    assert given.state == ShardState.CANCELLED
+    assert state_of(run) == RunState.CANCELLED
+
+
+def test_a_run_whose_result_cannot_be_made_ends_with_the_reason(claim, monkeypatch):
+    monkeypatch.setitem(FINISHERS, "noop", lambda run: {}["scores"])
+    finish_shard(claim, ShardState.SUCCEEDED, values={})
+    run = Run.objects.get()
+    assert (run.state, run.error["code"]) == (RunState.FAILED, "no_result")
+
+
+def test_lost_workers_of_before_a_resume_do_not_count(claim, actor, monkeypatch):
+    monkeypatch.setattr("apps.runs.services.lost.MAX_LOST", 1)
+    expire_lease(claim)
+    requeue_lost()
+    run = Run.objects.get()
+    assert run.state == RunState.FAILED
+    monkeypatch.setattr("apps.runs.services.lost.MAX_LOST", 2)
+    resume_run(run=run, actor=actor)
+    expire_lease(claim_shard(worker="w", need=Need.ROLLOUT))
+    requeue_lost()
+    assert Shard.objects.get().state == ShardState.QUEUED

@@ -124,3 +124,12 @@ def test_the_engine_sees_no_secret_of_ours(supervised, settings):
     assert settings.PROVIDER_SECRET not in seen
     assert "DATABASE_URL" not in seen
     assert "SYNTHWEB_LEASE_FD" in seen
+
+
+def test_an_event_of_an_odd_shape_is_the_error_of_the_run(claim, monkeypatch):
+    monkeypatch.setattr("apps.runs.ingest.batch.keep_progress", lambda *_: {}["done"])
+    Run.objects.update(max_attempts=1)
+    supervise(claim, threading.Event())
+    run = Run.objects.get()
+    assert (run.state, run.error["code"]) == (RunState.FAILED, "worker_error")
+    assert "KeyError: 'done'" in run.error["message"]

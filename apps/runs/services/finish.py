@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from apps.runs.finishers import result_of
 from apps.runs.models import LiveView, Run, RunState, Shard, ShardState
 from apps.runs.services.states import lock_run, move_run
-from engine.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +42,15 @@ def settle_run(run: Run) -> bool:
 
 
 def _result(run: Run) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The result and, when it could not be made, the error to show instead."""
+    """The result and, when it could not be made, the error to show instead.
+
+    Whatever a finisher raises: a run whose shards are over must end, or every tick would try again.
+    """
     try:
         return result_of(run), None
-    except (EngineError, ValueError, ArithmeticError) as err:
+    except DatabaseError:  # that passes: the next tick settles the run
+        raise
+    except Exception as err:
         log.exception("run %s: its result could not be made", run.pk)
         message = f"The result of run {run.pk} could not be made: {err}"
         return {}, {"code": "no_result", "message": message, "hint": "Its parts are kept."}

@@ -176,9 +176,9 @@ def fail_attempt(
         "not_before": lease_after(wait_s),
         "waiting_for": f"try {n_failures + 1} after: {error['message']}"[:200],
     }
-    _release(claim, changed, outcome="failed", error=error, exit_code=exit_code)
+    released = _release(claim, changed, outcome="failed", error=error, exit_code=exit_code)
     _say(claim.run_id, "warning", f"Attempt {claim.token} failed: {error['message']}")
-    return Settled(ShardState.QUEUED, wait_s)
+    return _queued_or_cancelled(released, wait_s)
 
 
 def hand_back(claim: Claim, *, why: str, exit_code: int | None = None) -> Settled:
@@ -195,11 +195,19 @@ def hand_back(claim: Claim, *, why: str, exit_code: int | None = None) -> Settle
         "queued_at": now(),
         "waiting_for": why[:200],
     }
-    _release(claim, changed, outcome="handed_back", error=None, exit_code=exit_code)
+    released = _release(claim, changed, outcome="handed_back", error=None, exit_code=exit_code)
     _say(claim.run_id, "info", f"Attempt {claim.token} was handed back: {why}")
     need = Shard.objects.values_list("need", flat=True).get(pk=claim.shard_id)
     ring_workers([(claim.shard_id, need, run.priority)])
-    return Settled(ShardState.QUEUED, 0.0)
+    return _queued_or_cancelled(released, 0.0)
+
+
+def _queued_or_cancelled(run: Run, retry_in_s: float) -> Settled:
+    """What became of a shard that was given back; a run that was cancelled meanwhile is ended."""
+    if run.state != RunState.CANCELLING:
+        return Settled(ShardState.QUEUED, retry_in_s)
+    settle_run(run)
+    return Settled(ShardState.CANCELLED)
 
 
 def _release(
@@ -210,9 +218,15 @@ def _release(
     error: dict[str, Any] | None,
     exit_code: int | None,
 ) -> Run:
-    """Write the shard's new state if the token is still ours, and close the attempt."""
+    """Write the shard's new state if the token is still ours, and close the attempt.
+
+    A cancel may have come since the caller looked: it saw this shard running and left it to us, so
+    queueing it now would leave the run cancelling for ever. Under the lock that is settled.
+    """
     with transaction.atomic():
         run = lock_run(claim.run_id)
+        if run.state == RunState.CANCELLING and changed["state"] == ShardState.QUEUED:
+            changed = {**changed, "state": ShardState.CANCELLED, "waiting_for": ""}
         if not _held(claim).update(worker="", **changed):
             raise LeaseLost(f"Attempt {claim.token} of shard {claim.shard_id} was replaced.")
         Attempt.objects.filter(pk=claim.attempt_id).update(

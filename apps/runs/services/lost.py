@@ -34,7 +34,8 @@ def requeue_lost() -> int:
 
 def _requeue(shard: Shard) -> bool:
     """Move one lost shard on. False: its holder renewed in time after all, or another did it."""
-    n_lost = Attempt.objects.filter(shard=shard, outcome="lost").count() + 1
+    lost = Attempt.objects.filter(shard=shard, outcome="lost", started_at__gte=shard.run.queued_at)
+    n_lost = lost.count() + 1  # since the run was last queued: resuming it counts afresh
     with transaction.atomic():
         run = lock_run(shard.run_id)
         changed = _after_loss(run, n_lost)
@@ -47,7 +48,8 @@ def _requeue(shard: Shard) -> bool:
             ended_at=now(), outcome="lost"
         )
         LiveView.objects.filter(shard=shard).delete()
-        message = f"Shard {shard.index} lost its worker ({shard.worker}): taken up again."
+        becomes = "taken up again" if changed["state"] == ShardState.QUEUED else changed["state"]
+        message = f"Shard {shard.index} lost its worker ({shard.worker}): {becomes}."
         add_event(run, "log", {"level": "warning", "message": message})
         if changed["state"] == ShardState.QUEUED:
             ring_workers([(shard.pk, shard.need, run.priority)])
