@@ -82,10 +82,14 @@ def _row(ctx: IngestContext, event: Event) -> Episode:
 
 
 def _replaces(new: Episode, old: Episode) -> bool:
-    """A played-out episode replaces a broken one; a broken one only a cancelled one."""
+    """Whether a second game with the same key is kept instead of the first.
+
+    A played-out one replaces a broken one. One that broke again does so too when it began later: it
+    tells the newest error, and its start says that it need not be played once more.
+    """
     if not old.broken:
         return False
-    return not new.broken or (old.ended == "cancelled" and new.ended != "cancelled")
+    return not new.broken or (new.ended != "cancelled" and new.started_at > old.started_at)
 
 
 def _replace(old: Episode, new: Episode, summary: Mapping[str, Any]) -> None:

@@ -138,6 +138,7 @@ class _RolloutJob:
         raise kind(
             f"All {len(rows)} episodes broke; the last one: {broken[-1].error}",
             code=broken[-1].ended,
+            retryable=False,  # each call was tried again; another attempt would find all played
             hint="Mend the provider or the task app, then retry the failed episodes.",
         )
 

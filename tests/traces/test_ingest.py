@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from apps.traces.models import Episode, EpisodeTurn, Unlock
@@ -49,6 +51,17 @@ def test_a_broken_episode_gives_its_place_to_a_played_one(project):
     assert (played.pk, played.broken, played.turns.count()) == (broken.pk, False, 3)
     [late] = store_games(run, [make_trace(7, ended="cancelled")])
     assert late.ended == "max_turns"
+
+
+def test_an_episode_that_broke_again_tells_the_newest_error(project):
+    run = make_run(project)
+    trace = make_trace(7, ended="model_error", n_turns=1)
+    [first] = store_games(run, [trace])
+    later = replace(trace.summary, started_at=trace.summary.started_at + 60, error="402: no credit")
+    [again] = store_games(run, [replace(trace, summary=later)])
+    [old] = store_games(run, [trace])
+    assert (again.pk, old.error) == (first.pk, "402: no credit")
+    assert old.started_at > first.started_at
 
 
 def test_a_batch_costs_the_same_few_statements_whatever_its_size(

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from apps.accounts.errors import Refused
 from apps.runs.models import Need, RunState, Shard, ShardState
-from apps.runs.services import claim_shard, finish_shard, retry_failed
+from apps.runs.services import claim_shard, finish_shard, move_run, resume_run, retry_failed
 from apps.traces.models import Episode
 from apps.worker.rundir import finished_episodes
 
@@ -68,3 +68,22 @@ def test_there_is_nothing_to_retry_when_nothing_broke(run, actor):
     with pytest.raises(Refused) as refusal:
         retry_failed(run=run, actor=actor)
     assert refusal.value.code == "nothing_broken"
+
+
+def test_resuming_a_failed_run_plays_the_broken_ones_again(run, actor):
+    Shard.objects.update(state=ShardState.FAILED)
+    run.state = RunState.QUEUED
+    run.save(update_fields=["state"])
+    move_run(run, RunState.FAILED, error={"code": "model_error", "message": "", "hint": ""})
+    resume_run(run=run, actor=actor)
+    run.refresh_from_db()
+    assert finished_episodes(run, run.shards.get()) == [(1, 0)]
+
+
+def test_retrying_a_cancelled_run_plays_what_it_had_not_begun_too(run, actor):
+    unplayed = Shard.objects.create(
+        run=run, index=1, state=ShardState.CANCELLED, queued_at=now(), episodes=[]
+    )
+    retry_failed(run=run, actor=actor)
+    unplayed.refresh_from_db()
+    assert unplayed.state == ShardState.QUEUED

@@ -59,7 +59,9 @@ def cancel_run(*, run: Run, actor: Actor) -> Run:
 def resume_run(*, run: Run, actor: Actor) -> Run:
     """failed or cancelled → queued: only what is missing is done, from the last checkpoint.
 
-    Safe twice: a run that is queued or running already stays so. Raises Refused(409) otherwise.
+    Of a failed run the broken episodes are missing too: they may be all that it has, and playing
+    nothing would then count as success. Safe twice: a run that is queued or running already stays
+    so. Raises Refused(409) otherwise.
     """
     actor.require(Role.EDITOR)
     with transaction.atomic():
@@ -73,6 +75,8 @@ def resume_run(*, run: Run, actor: Actor) -> Run:
         missing = Shard.objects.filter(run=row).exclude(state=ShardState.SUCCEEDED)
         if not missing.exists():
             missing = Shard.objects.filter(run=row)
+        if row.state == RunState.FAILED:
+            Run.objects.filter(pk=row.pk).update(retry_broken_at=now())
         _queue_again(row, list(missing.values_list("id", flat=True)))
         record(actor=actor, verb="run.resumed", target=f"run:{run.pk}")
     return row
@@ -81,6 +85,7 @@ def resume_run(*, run: Run, actor: Actor) -> Run:
 def retry_failed(*, run: Run, actor: Actor) -> Run:
     """Play the broken episodes of an ended run again; the others are kept as they are.
 
+    What a cancelled or failed run had not played is played too: it could not succeed without.
     Raises Refused(409) while the run is not over or when no episode is broken.
     """
     actor.require(Role.EDITOR)
@@ -96,7 +101,8 @@ def retry_failed(*, run: Run, actor: Actor) -> Run:
         if not broken:
             raise Refused("nothing_broken", f"Run {run.pk} has no broken episodes.", status=409)
         Run.objects.filter(pk=row.pk).update(retry_broken_at=now())
-        _queue_again(row, broken)
+        unfinished = Shard.objects.filter(run=row).exclude(state=ShardState.SUCCEEDED)
+        _queue_again(row, [*broken, *unfinished.values_list("id", flat=True)])
         record(actor=actor, verb="run.retried", target=f"run:{run.pk}")
     return row
 
