@@ -166,11 +166,29 @@ class EventWriter:
         if type_ not in EVENT_TYPES:
             raise ValueError(f"unknown event type {type_!r}; known: {sorted(EVENT_TYPES)}")
         with self._lock:
-            self._seq += 1
-            record = {"seq": self._seq, "at": round(time.time(), 3), "type": type_, "data": data}
+            record = {
+                "seq": self._seq + 1,
+                "at": round(time.time(), 3),
+                "type": type_,
+                "data": data,
+            }
             line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-            self._file.write(line.encode() + b"\n")
+            self._append(line.encode() + b"\n")
+            self._seq += 1
             return self._seq
+
+    def _append(self, line: bytes) -> None:
+        """Write a whole line, or nothing: on a full disk the kernel takes a part and then refuses.
+
+        Half a line in front of the next one would make the file unreadable for ever.
+        """
+        end, left = os.fstat(self._file.fileno()).st_size, memoryview(line)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            os.ftruncate(self._file.fileno(), end)
+            raise
 
     def log(self, message: str, level: str = "info") -> None:
         """Write one log event."""
