@@ -79,18 +79,6 @@ def web_answers() -> bool:
         return False
 
 
-def port_is_free(host: str, port: int) -> bool:
-    """Can the web listen there?"""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
 def logs_dir() -> Path:
     """Where the children write what they print."""
     return settings.SYNTHWEB_HOME / "logs"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from synthweb import broker, credentials, settings
-from synthweb.children import children, logs_dir, port_is_free
+from synthweb.children import children, logs_dir
+from synthweb.ports import port_is_free
 from synthweb.supervisor import Supervisor
 
 

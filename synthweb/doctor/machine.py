@@ -12,8 +12,9 @@ import psutil
 from django.conf import settings
 
 from synthweb import bootstrap, env, train_parts
-from synthweb.children import port_is_free, web_answers
+from synthweb.children import web_answers
 from synthweb.doctor.findings import Finding, note, ok, problem
+from synthweb.ports import port_is_free
 
 GB = 1024**3
 MIN_FREE_GB = 1.0

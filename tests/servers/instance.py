@@ -16,6 +16,7 @@ from typing import Any
 
 from synthweb import credentials
 from synthweb.bootstrap import ROOT
+from synthweb.ports import port_is_free
 from tests.servers.waiting import wait_until
 
 NOOP = """
@@ -33,9 +34,6 @@ print(run.pk)
 
 def free_port() -> int:
     """A port that nobody uses now, below those that the kernel gives to outgoing connections."""
-    # Not at the top: it reads the settings, and a benchmark chooses its home only later.
-    from synthweb.children import port_is_free
-
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)
         if port_is_free("127.0.0.1", port):
