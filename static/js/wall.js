@@ -54,7 +54,7 @@ function play(game, canvas) {
 function enter(wall, games, detail) {
   const tile = document.createElement("a");
   tile.className = "tile";
-  tile.href = `/live/${detail.id}/`;
+  tile.href = addressOf(detail);
   tile.id = `game-${detail.id}`;
   tile.dataset.game = String(detail.id);
   const canvas = document.createElement("canvas");
@@ -73,6 +73,11 @@ function enter(wall, games, detail) {
   const game = known(tile);
   games.set(String(detail.id), game);
   return game;
+}
+
+/** The game's page; run and seed lead to its trace when it has ended by then. */
+function addressOf(detail) {
+  return `/live/${detail.id}/?run=${detail.run_id}&seed=${detail.seed}`;
 }
 
 /** @param {string} name */
@@ -101,7 +106,7 @@ function unlock(wall, game, detail, name, step) {
   document.querySelector("[data-feed-empty]")?.remove();
   const line = document.createElement("li");
   const link = document.createElement("a");
-  link.href = `/live/${detail.id}/`;
+  link.href = addressOf(detail);
   link.textContent = `seed ${detail.seed}`;
   line.append(iconOf(name), span("strong", words), link, span("when", `step ${step}`));
   feed.prepend(line);

@@ -12,6 +12,7 @@ from apps.runs.queries import find_run
 from apps.runs.queries.live import get_live, list_live
 from apps.traces.queries import list_episodes, live_steps
 from apps.web.access import PageRequest, draw, page
+from apps.web.reading import whole_of
 
 
 @require_safe
@@ -28,12 +29,13 @@ def wall(request: PageRequest) -> HttpResponse:
 @require_safe
 @page()
 def game(request: PageRequest, live_id: int) -> HttpResponse:
-    """A running game; when it has ended, the traces of its run."""
+    """A running game; when it has ended, its trace in the list of its run."""
     try:
         row = get_live(project=request.actor.project, live_id=live_id)
     except Refused:
-        run = request.GET.get("run", "")
-        return HttpResponseRedirect(f"/traces/?run={run}" if run.isdigit() else "/live/")
+        run, seed = whole_of(request.GET, "run"), whole_of(request.GET, "seed")
+        there = f"/traces/?run={run}" + ("" if seed is None else f"&seed={seed}")
+        return HttpResponseRedirect("/live/" if run is None else there)
     return draw(request, "live/game.html", {"game": row})
 
 
