@@ -164,7 +164,6 @@ class EpisodeOut(Schema):
     failed_calls: int
     ended: str
     ending: str
-    error: str
     broken: bool
     verified: bool | None
     verify_note: str

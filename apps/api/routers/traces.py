@@ -123,4 +123,4 @@ def _answer(actor: Actor, trace_id: int) -> dict[str, Any]:
     labels = [label.name for label in found.labels]
     row = EpisodeOut(**EpisodeOut.of(found.episode, found.achievements, labels))
     unlocks = [{"name": u.name, "step": u.step, "turn": u.turn} for u in found.unlocks]
-    return {**row.dict(by_alias=True), "unlocks": unlocks}
+    return {**row.dict(by_alias=True), "unlocks": unlocks, "error": found.episode.error}
