@@ -204,8 +204,9 @@ def _arguments(options: Options, staging: Path) -> SFTConfig:
         logging_first_step=True,
         save_strategy="steps" if options.save_steps else "no",
         save_steps=options.save_steps or 500,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
+        # Not by length: here the length of a record tells its answer, and batches of one kind of
+        # answer taught the model to ignore the prompt (first action right: 23 % against 44 %).
+        train_sampling_strategy="random",
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         max_length=None,
@@ -225,7 +226,6 @@ def _dataset(examples: Sequence[Example]) -> Dataset:
         "input_ids": [e.input_ids for e in examples],
         "labels": [e.labels for e in examples],
         "record": [e.record for e in examples],
-        "length": [len(e.input_ids) for e in examples],
     }
     return Dataset.from_dict(columns)
 
