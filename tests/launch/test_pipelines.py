@@ -12,6 +12,8 @@ from apps.checkpoints.models import Checkpoint
 from apps.launch import services
 from apps.launch.models import Pipeline, Stage
 from apps.launch.queries import get_pipeline, list_pipelines
+from apps.launch.services import pipelines
+from apps.launch.services.stages import start_stage
 from apps.runs.models import Config, Run, RunState
 from engine.config import ConfigErrors
 from tests.launch.conftest import RANDOM, end_run, make_checkpoint
@@ -163,6 +165,36 @@ def test_cancelling_stops_what_runs_and_what_waits(actor: Actor, store: Store) -
     assert run_of(pipeline, "first").state == RunState.CANCELLED
     services.advance_pipelines()
     assert Run.objects.count() == 1
+
+
+def test_cancelling_stops_a_run_that_the_tick_starts_meanwhile(
+    actor: Actor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = start(actor, store(TWO))
+    end_run(run_of(pipeline, "first"))
+    read = pipelines._stages
+
+    def read_then_tick(row: Pipeline) -> list[Stage]:
+        found = read(row)
+        by_name = {stage.name: stage for stage in read(row)}
+        by_name["second"].pipeline = pipeline
+        start_stage(by_name["second"], by_name)
+        return found
+
+    monkeypatch.setattr(pipelines, "_stages", read_then_tick)
+    services.cancel_pipeline(actor=actor, pipeline=pipeline)
+    assert run_of(pipeline, "second").state == RunState.CANCELLED
+
+
+def test_a_bug_in_starting_a_stage_fails_the_pipeline_with_its_words(
+    actor: Actor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = start(actor, store(TWO))
+    end_run(run_of(pipeline, "first"))
+    monkeypatch.setattr("apps.launch.services.stages.plan_run", lambda **_: {}["seeds"])
+    assert advance(pipeline)["second"] == "failed"
+    assert pipeline.error is not None
+    assert "KeyError: 'seeds'" in pipeline.error["message"]
 
 
 def test_a_wrong_name_is_told_before_anything_starts(actor: Actor, store: Store) -> None:

@@ -110,6 +110,7 @@ def cancel_pipeline(*, actor: Actor, pipeline: Pipeline) -> Pipeline:
         Stage.objects.filter(pk=stage.pk).exclude(state__in=_OVER).update(
             state=StageState.CANCELLED, ended_at=now()
         )
+        stage.refresh_from_db(fields=["run"])  # a tick may have started it since it was read
         if stage.run is not None and stage.run.state in (RunState.QUEUED, RunState.RUNNING):
             cancel_run(run=stage.run, actor=actor)
     if changed:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils.timezone import now
 
 from apps.accounts.errors import Refused
@@ -18,6 +19,8 @@ from apps.runs.models import RunState
 from apps.runs.services import queue_run
 from engine.config import DatasetConfig, load_json
 from engine.errors import EngineError
+
+log = logging.getLogger(__name__)
 
 # A dataset that is still not there after this long lost its builder; building again is harmless.
 BUILD_AGAIN = timedelta(minutes=3)
@@ -57,6 +60,11 @@ def start_stage(stage: Stage, done: dict[str, Stage]) -> bool:
             queue_run(run=run)
     except EngineError as error:
         fail_stage(stage, error)
+    except DatabaseError:
+        raise
+    except Exception as error:  # a bug: every tick would meet it again and the stage wait for ever
+        log.exception("stage %s of pipeline %s cannot start", stage.name, stage.pipeline_id)
+        fail_stage(stage, _bug(error))
     return True
 
 
@@ -129,6 +137,12 @@ def _start_dataset(stage: Stage, done: dict[str, Stage]) -> bool:
     except EngineError as error:
         fail_stage(stage, error)
         return True
+    except DatabaseError:
+        raise
+    except Exception as error:
+        log.exception("stage %s of pipeline %s built no dataset", stage.name, stage.pipeline_id)
+        fail_stage(stage, _bug(error))
+        return True
     Stage.objects.filter(pk=stage.pk, state=StageState.RUNNING).update(
         dataset=dataset, state=StageState.SUCCEEDED, ended_at=now()
     )
@@ -157,6 +171,12 @@ def _state(
     Stage.objects.filter(pk=stage.pk, state=was).update(
         state=to, error=error, ended_at=now() if over else None
     )
+
+
+def _bug(error: Exception) -> EngineError:
+    """An error that nobody foresaw, in words."""
+    hint = "This is a bug in synthweb; the log of the web or the ticker has the traceback."
+    return EngineError(f"{type(error).__name__}: {error}", hint=hint, code="crash")
 
 
 def _words(message: str) -> dict[str, str]:
