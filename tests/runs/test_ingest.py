@@ -188,6 +188,22 @@ def test_progress_is_the_sum_of_the_shards(make_run, tmp_path):
     assert (run.progress_done, run.progress_total, run.progress_unit) == (3, 6, "steps")
 
 
+def test_progress_goes_back_when_games_are_played_again(make_run, tmp_path):
+    run = make_run()
+    for done in (3, 1):
+        claim = claim_shard(worker="w", need=Need.ROLLOUT)
+        directory = tmp_path / str(claim.token)
+        directory.mkdir()
+        writer = EventWriter(directory)
+        writer.progress(done, 3, "episodes")
+        writer.close()
+        ingest_ready(Source(claim.attempt_id, directory), claim)
+        expire_lease(claim)
+        requeue_lost()
+    run.refresh_from_db()
+    assert (run.progress_done, run.progress_total) == (1, 3)
+
+
 def test_the_result_is_kept_before_the_shard_is_over(claim, source, writer):
     writer.write("result", {"ok": True, "values": {"steps": 3}, "error": None})
     ingest_ready(source, claim)

@@ -40,11 +40,13 @@ def test_the_estimate_follows_what_got_done_lately(make_run, project):
     run = make_run()
     claim_shard(worker="one", need=Need.ROLLOUT)
     attempt = run.shards.get().attempts.get()
-    for seconds_ago, done in ((20, 10), (10, 20), (0, 30)):
+    # Before the run was resumed, half a minute ago: ten steps a day ago are no throughput.
+    for seconds_ago, done in ((90_000, 0), (86_400, 10), (20, 10), (10, 20), (0, 30)):
         seq = add_event(run, "progress", {"done": done, "total": 100, "unit": "steps"})
         moment = now() - timedelta(seconds=seconds_ago)
         Event.objects.filter(run=run, seq=seq).update(at=moment, attempt=attempt, attempt_seq=seq)
-    Run.objects.filter(pk=run.pk).update(progress_done=30, progress_total=100)
+    began = now() - timedelta(seconds=30)
+    Run.objects.filter(pk=run.pk).update(progress_done=30, progress_total=100, started_at=began)
     eta_s = get_run(project=project, run_id=run.pk).progress.eta_s
     assert eta_s == pytest.approx(70, abs=3)
 

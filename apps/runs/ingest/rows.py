@@ -101,14 +101,17 @@ def add_artifacts(context: IngestContext, events: list[EngineEvent]) -> None:
 
 
 def keep_progress(context: IngestContext, events: list[EngineEvent]) -> None:
-    """The shard's newest progress, and the run's as the sum over its shards; never backwards."""
+    """The shard's newest progress, and the run's as the sum over its shards.
+
+    It goes back when a new attempt says so: broken games are played again, or a training goes on
+    from a checkpoint before the last step.
+    """
     if not events:
         return
     data = events[-1].data
-    shard = context.shard
     done, total = max(0, int(data["done"])), max(0, int(data["total"]))
-    Shard.objects.filter(pk=shard.pk).update(
-        progress_done=max(done, min(shard.progress_done, total)), progress_total=total
+    Shard.objects.filter(pk=context.shard.pk).update(
+        progress_done=min(done, total), progress_total=total
     )
     sums = Shard.objects.filter(run=context.run).aggregate(
         done=Sum("progress_done"), total=Sum("progress_total")

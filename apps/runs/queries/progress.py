@@ -27,6 +27,8 @@ def _eta(run: Run) -> float | None:
     if left <= 0:
         return 0.0 if run.progress_total else None
     events = Event.objects.filter(run=run, type="progress").order_by("-seq")
+    if run.started_at is not None:  # the hours before a resume are no work
+        events = events.filter(at__gte=run.started_at)
     rows = list(events.values_list("attempt_id", "data", "at")[:WINDOW])
     gained, first_at = 0, None
     last: dict[int | None, int] = {}  # attempts of several shards report side by side
