@@ -150,6 +150,9 @@ class Hub:
                 log.warning("streams wait for the database: %s", err)
                 connection.close()
                 self._stop.wait(POLL_S)
+            except Exception:  # a run deleted between two reads: the other streams go on
+                log.exception("streams: a read failed, trying again")
+                self._stop.wait(POLL_S)
             self._stop.wait(max(0.0, MIN_GAP_S - (time.monotonic() - began)))
         connection.close()
 

@@ -6,9 +6,9 @@ import pytest
 from django.utils.timezone import now
 
 from apps.runs import services
-from apps.runs.models import LiveView
+from apps.runs.models import LiveView, Run
 from synthweb import bell
-from synthweb.streams import topics
+from synthweb.streams import rows, topics
 from synthweb.streams.hub import MAX_WAITING, Subscription
 from synthweb.streams.rows import Item
 from tests.servers import web
@@ -204,3 +204,20 @@ def test_a_client_that_never_reads_is_dropped_not_buffered_for_ever():
 def test_positions_travel_in_the_event_id():
     assert topics.parse_position("31:120,32:7,x,4:") == {31: 120, 32: 7}
     assert topics.format_position({32: 7, 31: 120}) == "31:120,32:7"
+
+
+def test_streams_go_on_after_a_read_that_failed(server, make_run, alice, cookie_of, monkeypatch):
+    run = make_run()
+    page = Listener(f"{server.url}/stream/?topic=run:{run.pk}", cookie_of(alice))
+    read, failed = rows.events_after, threading.Event()
+
+    def deleted_between_two_reads(*args, **kwargs):
+        if not failed.is_set():
+            failed.set()
+            raise Run.DoesNotExist
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(rows, "events_after", deleted_between_two_reads)
+    sent = say(run, 1)
+    wait_until(lambda: seqs(page) == sent, "the event")
+    assert failed.is_set()
