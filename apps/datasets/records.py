@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from apps.datasets.selection import select_turns
 from apps.traces.models import Episode
 from apps.traces.queries import load_trace
-from engine.config import DatasetFilter
 from engine.traces.record import Trace, Turn
+
+if TYPE_CHECKING:
+    from engine.config import DatasetFilter
 
 Record = dict[str, Any]
 

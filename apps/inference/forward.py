@@ -21,7 +21,7 @@ from apps.checkpoints.services import report_unreachable
 from apps.inference.callers import Caller
 from apps.inference.services import count_call
 from apps.inference.targets import Target, find_target, forget
-from apps.providers.urls import guarded_client
+from apps.providers.guard import guarded_client
 from synthweb.callers import in_thread
 
 TIMEOUT_S = 120.0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 
 from apps.accounts.errors import Refused
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet  # 6 MB: only where a secret is read or written
 
 
 def encrypt(clear: str) -> str:
@@ -20,6 +23,8 @@ def decrypt(token: str) -> str:
     """The clear text. Raises Refused when the instance's key is not the one it was made with."""
     if not token:
         return ""
+    from cryptography.fernet import InvalidToken
+
     try:
         return _fernet().decrypt(token.encode()).decode()
     except InvalidToken as err:
@@ -32,5 +37,7 @@ def decrypt(token: str) -> str:
 
 
 def _fernet() -> Fernet:
+    from cryptography.fernet import Fernet
+
     digest = hashlib.sha256(settings.PROVIDER_SECRET.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))

@@ -16,7 +16,6 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs.models import Shard, ShardState
 from apps.runs.services import claim_shard, forget_worker, report_worker
-from apps.worker.serve import run_server
 from apps.worker.slots import WORKER_NAME, can_train, needs_packages, slots, stopping
 from apps.worker.supervise import supervise
 
@@ -40,6 +39,8 @@ def serve(server_id: int) -> None:
         return
     with slots.take("serve") as got:
         if got and not stopping.is_set():
+            from apps.worker.serve import run_server  # brings an HTTP client: only who serves
+
             run_server(server_id, stopping)
 
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from apps.accounts.errors import Refused
-from apps.providers.urls import check_url, guarded_client, is_public, origin_of
+from apps.providers.guard import guarded_client
+from apps.providers.urls import check_url, is_public, origin_of
 from tests.servers.openai_server import OpenAIServer
 
 INSIDE = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, User
@@ -20,7 +20,9 @@ from apps.datasets.selection import (
 from apps.datasets.services.writing import World, add_version, line_writer
 from apps.datasets.statistics import Statistics
 from apps.traces.models import Episode, EpisodeTurn, Unlock
-from engine.config import DatasetFilter
+
+if TYPE_CHECKING:
+    from engine.config import DatasetFilter
 
 SAMPLE = 3
 CHUNK = 50
