@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--warmup", type=float, default=0.02)
+    parser.add_argument("--warmup", type=float, default=0.1)
     parser.add_argument("--size", type=int, nargs=4, default=(128, 3, 4, 384))
     parser.add_argument("--base-steps", type=int, default=150)
     parser.add_argument("--worlds", type=int)
