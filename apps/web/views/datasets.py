@@ -30,7 +30,10 @@ def dataset_list(request: PageRequest) -> HttpResponse:
 
 @page(Role.EDITOR)
 def new(request: PageRequest) -> HttpResponse:
-    """GET: the filter with what it would give. POST: make the dataset, or store an upload."""
+    """GET: the filter with what it would give. POST: make the dataset, or store an upload.
+
+    Counting every game of a project takes long, so the bare page asks for its preview afterwards.
+    """
     if request.method == "POST" and request.FILES.get("file"):
         return _upload(request)
     sent = request.POST if request.method == "POST" else request.GET
@@ -46,7 +49,9 @@ def new(request: PageRequest) -> HttpResponse:
     context = {
         "filter": chosen,
         "chosen_runs": [int(run) for run in chosen.get("runs", [])],
-        "preview": services.preview(project=request.actor.project, filter=chosen),
+        "preview": services.preview(project=request.actor.project, filter=chosen)
+        if request.htmx or request.GET
+        else None,
         "sent": {key: request.GET.getlist(key) for key in request.GET if key != "name"},
         "names": sorted(ICONS),
         "runs": [
