@@ -45,7 +45,7 @@ class Batch:
         self._keys: list[tuple[Tensor, Tensor]] = []  # a layer: (B, heads, T, head_dim), twice
         self._mask = torch.zeros((0, 0), dtype=torch.long, device=model.device)  # (B, T)
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
         """Read the prompts of new rows and sample the first token of each."""
         width = max(len(row.prompt) for row in rows)
@@ -68,7 +68,7 @@ class Batch:
         self._merge(rows, _layers(cache), mask)
         self._leave()
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    @torch.inference_mode()
     def step(self) -> None:
         """Sample one more token for every row."""
         last = [[row.completion[-1]] for row in self.rows]

@@ -165,7 +165,7 @@ def train(
     return Outcome(trainer.model, step, watch.stopped, clock.tokens, clock.elapsed_s, watch.last)
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]
+@torch.no_grad()
 def validation_loss(
     model: PreTrainedModel, examples: Sequence[Example], pad_id: int, batch_size: int = 64
 ) -> float:
