@@ -43,11 +43,15 @@ class LogData(TypedDict):
 
 
 class ProgressData(TypedDict):
-    """`done` of `total` in `unit` ("episodes", "steps"), of this shard, over all its attempts."""
+    """`done` of `total` in `unit` ("episodes", "steps"), of this shard, over all its attempts.
+
+    `retried`: model calls tried again since the last progress event, taken off the run's budget.
+    """
 
     done: int
     total: int
     unit: str
+    retried: NotRequired[int]
 
 
 class MetricData(TypedDict):
@@ -194,9 +198,10 @@ class EventWriter:
         """Write one log event."""
         self.write("log", {"level": level, "message": message})
 
-    def progress(self, done: int, total: int, unit: str) -> None:
-        """Say how far the shard is, over all its attempts."""
-        self.write("progress", {"done": done, "total": total, "unit": unit})
+    def progress(self, done: int, total: int, unit: str, *, retried: int = 0) -> None:
+        """Say how far the shard is, over all its attempts; `retried` as in ProgressData."""
+        data: ProgressData = {"done": done, "total": total, "unit": unit}
+        self.write("progress", {**data, "retried": retried} if retried else data)
 
     def metric(self, step: int, values: Mapping[str, float], tokens: int | None = None) -> None:
         """Record values measured at `step` (from 1). NaN and infinity are written as log lines."""

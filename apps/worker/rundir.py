@@ -14,6 +14,7 @@ from django.db.models import Q
 from apps.runs.ingest import Source
 from apps.runs.models import Attempt, Event, Run, Shard
 from apps.runs.services import Claim
+from apps.runs.services.finish import LIVE_SHARDS
 from apps.traces.models import Episode
 from engine.events import read_events
 
@@ -39,6 +40,7 @@ def make_directory(claim: Claim, shard: Shard, inputs: dict[str, Any]) -> Path:
         "episodes": shard.episodes,
         "finished": finished_episodes(run, shard),
         "resume": last_checkpoint(run, shard, claim.token),
+        "retries": share_of_retries(run),
     }
     staged = directory / ".config.json.part"
     staged.write_text(json.dumps(config, ensure_ascii=False, indent=1))
@@ -58,6 +60,17 @@ def finished_episodes(run: Run, shard: Shard) -> list[tuple[int, int]]:
     if run.retry_broken_at is not None:
         stored = stored.exclude(Q(broken=True) & Q(started_at__lt=run.retry_broken_at))
     return sorted(set(stored.values_list("seed", "repeat")) & share)
+
+
+def share_of_retries(run: Run) -> int:
+    """How many model calls an attempt that starts now may try again.
+
+    What the run has left, divided among its shards that are not over: together they stay within
+    the run's budget, and what one did not need goes to those that start later.
+    """
+    budget, used = Run.objects.values_list("retry_budget", "retries_used").get(pk=run.pk)
+    n_live = Shard.objects.filter(run=run, state__in=LIVE_SHARDS).count()
+    return -(-max(0, budget - used) // max(1, n_live))
 
 
 def broken_shards(run: Run) -> list[int]:

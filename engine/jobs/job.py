@@ -42,6 +42,8 @@ class Job:
     config: the run's resolved config. inputs: what it names, resolved to paths and addresses.
     episodes: (seed, repeat) that the shard plays; finished: those that are done already.
     resume: {"path", "step", ...} of the last complete checkpoint, None for a fresh start.
+    retries: how many model calls this attempt may try again, its share of what the run has left;
+    None by hand, where the config's figure counts.
     values: the figures so far; they are kept when the run is cancelled or fails.
     """
 
@@ -58,6 +60,7 @@ class Job:
     episodes: list[EpisodeId] = field(default_factory=list)
     finished: set[EpisodeId] = field(default_factory=set)
     resume: dict[str, Any] | None = None
+    retries: int | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
     def write_file(self, path: str, content: Content) -> FileData:
@@ -91,9 +94,9 @@ class Job:
         self.events.write("artifact", {**file, "role": role})
         return file
 
-    def progress(self, done: int, total: int, unit: str) -> None:
-        """Say how far the shard is, over all its attempts."""
-        self.events.progress(done, total, unit)
+    def progress(self, done: int, total: int, unit: str, *, retried: int = 0) -> None:
+        """Say how far the shard is, over all its attempts; `retried` as in ProgressData."""
+        self.events.progress(done, total, unit, retried=retried)
 
     def _target(self, path: str) -> Path:
         target = (self.directory / path).resolve()
@@ -126,6 +129,7 @@ def open_job(directory: Path, cancelled: Cancellation, *, console: bool = False)
         finished={(int(seed), int(repeat)) for seed, repeat in raw.get("finished") or ()}
         | _announced(events.path),
         resume=resume if isinstance(resume, dict) else None,
+        retries=None if raw.get("retries") is None else int(raw["retries"]),
     )
 
 

@@ -56,17 +56,18 @@ class _RolloutJob:
         self.tally = Tally(self.task.achievements)
         self.writer = ThreadPoolExecutor(WRITERS, thread_name_prefix="traces")
         self.next_curve = 0.0
+        self.budget = RetryBudget(self.play.limits.retries if job.retries is None else job.retries)
+        self.n_retries_told = 0
 
     async def run(self) -> dict[str, Any]:
         """Play, then say what came out."""
         job, play = self.job, self.play
         policy_input = job.inputs.get("policy") or {"kind": play.model}
-        budget = RetryBudget(play.limits.retries)
         policy = make_policy(
             policy_input,
             self.task,
             environment=os.environ,
-            budget=budget,
+            budget=self.budget,
             concurrency=play.concurrency,
         )
         views = LiveViews(lambda data: _ignore(job.events.write("view", data)), play.model)
@@ -91,7 +92,11 @@ class _RolloutJob:
             await policy.close()
             self.writer.shutdown()
             self._curve(last=True)
-            job.values = {**self.tally.result(), "retries": budget.used, "earlier": self._earlier()}
+            job.values = {
+                **self.tally.result(),
+                "retries": self.budget.used,
+                "earlier": self._earlier(),
+            }
         job.cancelled.check()
         self._check_any_played()
         return job.values
@@ -120,7 +125,9 @@ class _RolloutJob:
         if now < self.next_curve and not last:
             return
         self.next_curve = now + CURVE_INTERVAL_S
-        self.job.progress(self.done, self.total, "episodes")
+        retried = self.budget.used - self.n_retries_told
+        self.n_retries_told = self.budget.used
+        self.job.progress(self.done, self.total, "episodes", retried=retried)
         if self.tally.summaries:
             self.job.events.metric(max(1, self.done), self.tally.curve(), self.tally.tokens)
 

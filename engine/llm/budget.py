@@ -1,8 +1,9 @@
 """How often a run may try again, and how long it waits before it does.
 
 Lives here: the retry budget and the waiting time. Not here: what is worth a retry (`client.py`).
-A model API that is down must not turn every episode into minutes of retries: all episodes of a
-shard take from one budget, and when it is empty each further failure ends its episode at once.
+A model API that is down must not turn every episode into minutes of retries: all episodes of an
+attempt take from one budget (its share of the run's), and when it is empty each further failure
+ends its episode at once.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class ChatClient:
             raise err
         if not self.budget.take():
             raise ProviderError(
-                f"{err.message} No retry is left: the run has used all {self.budget.total}.",
+                f"{err.message} No retry is left: this attempt has used all {self.budget.total}.",
                 status=err.status,
                 code=err.code,
                 hint="Raise the run's retries, lower its concurrency, or use another provider.",

@@ -104,11 +104,24 @@ def test_r10_a_lasting_fault_breaks_its_episode_only(
 def test_r10_the_budget_is_the_runs_and_bounds_what_is_asked(tmp_path: Path, server: OpenAIServer):
     server.choose = lambda body: "500" if len(server.requests) > 3 else None
     job = prepare(tmp_path, server, 6, retries=5)
-    with pytest.raises(ProviderError, match="the run has used all 5"):
+    with pytest.raises(ProviderError, match="this attempt has used all 5"):
         run(job)
     assert job.values["endings"] == {"model_error": 6}
     assert job.values["retries"] == 5
     assert len(server.requests) == 3 + 6 + 5
+
+
+def test_r10_an_attempt_keeps_to_its_share_of_the_runs_budget_and_reports_it(
+    tmp_path: Path, server: OpenAIServer
+):
+    server.choose = lambda body: "500" if len(server.requests) > 3 else None
+    job = prepare(tmp_path, server, 6, retries=200)
+    job.retries = 5  # what the supervisor writes into config.json
+    with pytest.raises(ProviderError):
+        run(job)
+    assert len(server.requests) == 3 + 6 + 5
+    told = [e.data for e, _ in read_events(tmp_path / "events.jsonl") if e.type == "progress"]
+    assert sum(data.get("retried", 0) for data in told) == 5
 
 
 def test_r10_retry_after_is_waited_for(tmp_path: Path, server: OpenAIServer):

@@ -237,3 +237,9 @@ def test_a_data_file_becomes_a_dataset_once(
     assert dataset.n_records == 1
     assert first.inputs["data"] == again.inputs["data"]
     assert first.inputs["data"]["sha256"] == dataset.sha256
+
+
+def test_the_retries_of_a_run_are_its_configs(actor: Actor, store: Store) -> None:
+    run = services.launch(actor=actor, config=store(RANDOM), sets=["limits.retries=7"])
+    assert isinstance(run, Run)
+    assert run.retry_budget == 7

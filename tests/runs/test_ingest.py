@@ -204,6 +204,14 @@ def test_progress_goes_back_when_games_are_played_again(make_run, tmp_path):
     assert (run.progress_done, run.progress_total) == (1, 3)
 
 
+def test_retried_calls_are_counted_once_on_the_run(claim, source, writer):
+    for retried in (2, 0, 3):
+        writer.progress(1, 3, "episodes", retried=retried)
+    ingest_ready(source, claim)
+    ingest_ready(source, claim)
+    assert Run.objects.get().retries_used == 5
+
+
 def test_the_result_is_kept_before_the_shard_is_over(claim, source, writer):
     writer.write("result", {"ok": True, "values": {"steps": 3}, "error": None})
     ingest_ready(source, claim)

@@ -8,10 +8,10 @@ import pytest
 from django.utils.timezone import now
 
 from apps.accounts.errors import Refused
-from apps.runs.models import Need, RunState, Shard, ShardState
+from apps.runs.models import Need, Run, RunState, Shard, ShardState
 from apps.runs.services import claim_shard, finish_shard, move_run, resume_run, retry_failed
 from apps.traces.models import Episode
-from apps.worker.rundir import finished_episodes
+from apps.worker.rundir import finished_episodes, share_of_retries
 
 
 def store(run, seed: int, ended: str) -> Episode:
@@ -87,3 +87,14 @@ def test_retrying_a_cancelled_run_plays_what_it_had_not_begun_too(run, actor):
     retry_failed(run=run, actor=actor)
     unplayed.refresh_from_db()
     assert unplayed.state == ShardState.QUEUED
+
+
+def test_shards_share_the_retries_that_the_run_has_left(make_run):
+    made = make_run(3)
+    Run.objects.filter(pk=made.pk).update(retry_budget=100)
+    assert share_of_retries(made) == 34
+    finish_shard(claim_shard(worker="w", need=Need.ROLLOUT), ShardState.SUCCEEDED, values={})
+    Run.objects.filter(pk=made.pk).update(retries_used=20)
+    assert share_of_retries(made) == 40
+    Run.objects.filter(pk=made.pk).update(retries_used=130)
+    assert share_of_retries(made) == 0

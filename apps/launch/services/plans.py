@@ -39,6 +39,7 @@ class RunPlan:
     input_rows: list[InputPlan] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     progress_unit: str = "episodes"
+    retry_budget: int = 0  # retried model calls of the whole run
 
     def add(self, role: str, found: Found) -> None:
         """Take in what a name stands for."""
@@ -112,6 +113,7 @@ def make_run(
         priority=priority,
         code_version=code_version(),
         progress_unit=plan.progress_unit,
+        retry_budget=plan.retry_budget,
     )
 
 
@@ -147,6 +149,7 @@ def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
     plan.model = play.model
     plan.task = plan.resolved["task"] = canonical_name(play.task)
     plan.shards = split_episodes(play)
+    plan.retry_budget = play.limits.retries
     if plan.kind == "eval" and found.checkpoint is not None:
         plan.leaked_seeds = leaked_seeds(found.checkpoint, task=plan.task, seeds=play.seeds)
     if plan.leaked_seeds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from apps.runs.clock import from_epoch
 from apps.runs.ingest.context import IngestContext
@@ -120,6 +120,7 @@ def keep_progress(context: IngestContext, events: list[EngineEvent]) -> None:
         progress_done=sums["done"],
         progress_total=sums["total"],
         progress_unit=str(data.get("unit", context.run.progress_unit))[:20],
+        retries_used=F("retries_used") + sum(int(e.data.get("retried", 0)) for e in events),
     )
 
 

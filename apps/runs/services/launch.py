@@ -52,6 +52,7 @@ class RunFields(TypedDict, total=False):
     max_attempts: int
     code_version: str
     progress_unit: str
+    retry_budget: int
 
 
 def create_run(

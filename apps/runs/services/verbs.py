@@ -108,7 +108,7 @@ def retry_failed(*, run: Run, actor: Actor) -> Run:
 
 
 def _queue_again(run: Run, shard_ids: list[int]) -> None:
-    """Put ended shards back into the queue with a fresh count of failures."""
+    """Put ended shards back into the queue with a fresh count of failures and retries."""
     Shard.objects.filter(run=run, pk__in=shard_ids).exclude(state=ShardState.RUNNING).update(
         state=ShardState.QUEUED,
         queued_at=now(),
@@ -117,6 +117,7 @@ def _queue_again(run: Run, shard_ids: list[int]) -> None:
         error=None,
         waiting_for="",
     )
+    Run.objects.filter(pk=run.pk).update(retries_used=0)
     move_run(run, RunState.QUEUED)
     ring_run(run)
 
