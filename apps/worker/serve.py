@@ -28,6 +28,7 @@ from apps.checkpoints.services import (
     local_folder,
     model_failed,
     model_ready,
+    models_dropped,
     renew_server,
     server_ready,
     stop_server,
@@ -143,7 +144,9 @@ class _Server:
             elif not model.loaded:
                 model_ready(self.claim, served_id=model.served_id)
         for uid in self.loaded - {model.uid for model in wanted}:
-            self.client.post("/unload", json={"model_id": uid}).raise_for_status()
+            answer = self.client.post("/unload", json={"model_id": uid})
+            if answer.status_code != httpx.codes.NOT_FOUND:  # it went by itself, for want of room
+                answer.raise_for_status()
             self.loaded.discard(uid)
 
     def _load(self, model: WantedModel) -> None:
@@ -156,10 +159,18 @@ class _Server:
             model_failed(self.claim, served_id=model.served_id, error=str(err))
             return
         if answer.status_code == httpx.codes.OK:
-            self.loaded.add(model.uid)
+            self._note_loaded(set(answer.json()["loaded"]))
             model_ready(self.claim, served_id=model.served_id)
         else:
             model_failed(self.claim, served_id=model.served_id, error=answer.text[:500])
+
+    def _note_loaded(self, loaded: set[str]) -> None:
+        """What the process holds after a load: one that made room is no longer ready.
+
+        Else its callers would be sent to a process that does not know it, and take that for dead.
+        """
+        models_dropped(self.claim, uids=self.loaded - loaded)
+        self.loaded = loaded
 
     def _is_idle(self) -> bool:
         """Whether nobody used any model for long enough."""

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from django.db import connection
 
+from apps.accounts.models import Project
 from apps.checkpoints.models import (
     Checkpoint,
     CheckpointFile,
@@ -22,6 +23,7 @@ from apps.worker.serve import run_server
 from tests.servers.waiting import wait_until
 
 pytest.importorskip("torch")
+MAX_MODELS = 4  # of one process: engine/serve/models.py
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
@@ -39,9 +41,12 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def checkpoint(folder, project) -> Checkpoint:
-    row = Checkpoint.objects.create(
-        uid="ck_0123456789ab", project=project, model_id="synthweb/tiny", kind="base"
-    )
+    return store(folder, project, "ck_0123456789ab", "synthweb/tiny")
+
+
+def store(folder: Path, project: Project, uid: str, model_id: str) -> Checkpoint:
+    """A checkpoint's row with its files."""
+    row = Checkpoint.objects.create(uid=uid, project=project, model_id=model_id, kind="base")
     for path in (p for p in folder.rglob("*") if p.is_file()):
         sha256 = storage.file_digest(path)
         CheckpointFile.objects.create(
@@ -109,3 +114,24 @@ def test_a_damaged_checkpoint_is_an_error_of_the_model_alone(slot, checkpoint):
     wait_until(lambda: state_of(broken) == ServerState.FAILED, "the model to fail", 60)
     assert ServedModel.objects.get(checkpoint=broken).error
     assert state_of(checkpoint) == ServerState.READY
+
+
+def test_a_model_that_made_room_for_others_is_loaded_again_when_wanted(slot, checkpoint, folder):
+    others = [
+        store(folder, checkpoint.project, f"ck_00000000000{n}", f"synthweb/other{n}")
+        for n in range(MAX_MODELS)
+    ]
+    for wanted in (checkpoint, *others):
+        want_model(wanted)
+        wait_until(lambda row=wanted: state_of(row) == ServerState.READY, "the model", 120)
+    assert state_of(checkpoint) == ServerState.STOPPED
+    want_model(checkpoint)
+    wait_until(lambda: state_of(checkpoint) == ServerState.READY, "the model again", 60)
+    stop_model(others[0])  # it went for want of room, which unloading must survive
+    server = ModelServer.objects.get()
+    with httpx.Client(
+        base_url=server.address, headers={"Authorization": f"Bearer {secret_of(server)}"}
+    ) as client:
+        held = [row["id"] for row in client.get("/v1/models").json()["data"]]
+    assert (checkpoint.uid in held, len(held)) == (True, MAX_MODELS)
+    assert server.state == ServerState.READY

@@ -231,6 +231,17 @@ def model_failed(claim: ServerClaim, *, served_id: int, error: str) -> bool:
     return bool(changed)
 
 
+def models_dropped(claim: ServerClaim, *, uids: Iterable[str]) -> int:
+    """The process dropped these to make room; the next call to one asks for it again."""
+    rows = ServedModel.objects.filter(
+        server_id=claim.server_id,
+        server__token=claim.token,
+        checkpoint__uid__in=list(uids),
+        state__in=LIVE,
+    )
+    return rows.update(state=ServerState.STOPPED, error="")
+
+
 def touch_models(checkpoint_ids: Iterable[int]) -> None:
     """Note that models were used; called every few seconds for all of them at once."""
     ids = list(checkpoint_ids)
