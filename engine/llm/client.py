@@ -45,6 +45,9 @@ class ClientOptions:
     max_retry_after_s: float = 90.0
     """A server that asks for a longer pause ends the episode instead."""
     max_answer_bytes: int = 8 * 1024 * 1024
+    patience_s: float = 0.0
+    """How long a server that is away is waited for, in all of one call, before a failure counts:
+    our own may be restarting, which is nothing that an episode should pay for."""
     prices: Prices = field(default_factory=Prices)
     token_ids: bool = False
     """Ask for token ids and logprobs (our own server and vLLM give them)."""
@@ -89,16 +92,20 @@ class ChatClient:
         Raises ProviderError with the last failure, its number of tries and what was spent.
         """
         body = json.dumps(self._body(request), ensure_ascii=False).encode("utf-8", "replace")
-        failures, queue_ms = 0, 0.0
+        failures, n_away, queue_ms = 0, 0, 0.0
+        began = time.monotonic()
         while True:
             try:
                 reply, waited_ms = await self._try(body)
                 queue_ms += waited_ms
                 return replace(reply, queue_ms=reply.queue_ms + queue_ms, n_retries=failures)
             except ProviderError as err:
-                failures += 1
-                self._give_up(err, failures)
-                wait_s = backoff_s(failures, err.retry_after_s, self._rng)
+                if _is_away(err) and time.monotonic() - began < self.options.patience_s:
+                    n_away += 1
+                else:
+                    failures += 1
+                    self._give_up(err, failures)
+                wait_s = backoff_s(failures + n_away, err.retry_after_s, self._rng)
             queue_ms += wait_s * 1000
             await asyncio.sleep(wait_s)
 
@@ -184,6 +191,11 @@ class ChatClient:
                 code=err.code,
                 hint="Raise the run's retries, lower its concurrency, or use another provider.",
             ) from err
+
+
+def _is_away(err: ProviderError) -> bool:
+    """Whether nobody was there to answer: no connection, or a gateway that says so."""
+    return err.code == "no_connection" or err.status in (502, 503)
 
 
 def turn_seed(turn_key: tuple[int, int, int]) -> int:

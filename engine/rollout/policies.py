@@ -20,6 +20,9 @@ from engine.tasks.base import Task
 
 SCRIPTED = ("random", "guide")
 
+# A restart of the web takes seconds, a lost model server is replaced within its lease of 30 s.
+OWN_PATIENCE_S = 180.0
+
 
 class ScriptedPolicy:
     """A function of what the model would see: `script(messages, turn_key)` gives the next call."""
@@ -93,6 +96,7 @@ def _options(spec: Mapping[str, Any], concurrency: int) -> ClientOptions:
         rps=float(limits.get("rps", 0.0)),
         timeout_s=float(limits.get("timeout_s", ClientOptions().timeout_s)),
         prices=Prices(prices.get("prompt_usd", 0.0), prices.get("completion_usd", 0.0)),
+        patience_s=OWN_PATIENCE_S if ours else 0.0,
         token_ids=ours,
         seeded=ours,
         address=str(spec.get("address") or ""),

@@ -216,3 +216,21 @@ def test_the_checked_address_is_called_under_the_hosts_name():
     assert str(url) == "https://192.0.2.7:8443/v1/chat/completions"
     assert headers["Host"] == "api.example.org:8443"
     assert extensions == {"sni_hostname": "api.example.org"}
+
+
+def test_our_own_server_that_is_away_is_waited_for_without_spending_retries(
+    server: OpenAIServer,
+) -> None:
+    budget = RetryBudget(1)
+    server.script(*["503", "close"] * 5, "ok")
+    [reply] = ask(server, budget=budget, max_tries=2, patience_s=30)
+    assert isinstance(reply, Reply)
+    assert (reply.n_retries, budget.used) == (0, 0)
+
+
+def test_patience_ends(server: OpenAIServer) -> None:
+    server.default = "503"
+    began = time.monotonic()
+    [error] = ask(server, max_tries=2, patience_s=0.05)
+    assert isinstance(error, ProviderError)
+    assert time.monotonic() - began < 10
