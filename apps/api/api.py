@@ -1,5 +1,6 @@
 """`/api/v1`: whatever a page can do, a program can do. Endpoints parse, call one service or query,
-and answer; errors are in `errors.py`, repeated POSTs in `idempotency.py`, shapes in `shapes.py`.
+and answer; errors are in `errors.py`, repeated POSTs in `idempotency.py`, shapes in `shapes.py`,
+bodies are read by `parser.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from ninja.openapi.docs import Swagger
 from apps.api import errors
 from apps.api.auth import ActorAuth
 from apps.api.idempotency import idempotent
+from apps.api.parser import StrictParser
 from apps.api.routers import (
     account,
     checkpoints,
@@ -31,6 +33,7 @@ api = NinjaAPI(
         "`Idempotency-Key`. Errors are `{error: {code, message, hint, fields}}`."
     ),
     auth=ActorAuth(),
+    parser=StrictParser(),
     docs=Swagger(settings={"persistAuthorization": True}),
 )
 errors.install(api)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from ninja import Schema
 from pydantic import Field
@@ -15,6 +15,7 @@ from apps.runs.queries import RunDetail, RunRow
 from apps.traces.models import Episode
 
 T = TypeVar("T")
+RowId = Annotated[int, Field(ge=0, lt=2**63)]  # larger ones are an error to a database, not a miss
 
 
 class Listed(Schema, Generic[T]):

@@ -10,7 +10,7 @@ from ninja import Router, Schema, Status
 
 from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
-from apps.api.shapes import Listed
+from apps.api.shapes import Listed, RowId
 from apps.checkpoints import queries, services
 from apps.checkpoints.models import CheckpointFile
 from apps.checkpoints.queries import CheckpointRow
@@ -73,7 +73,7 @@ def _dataset_of(run_id: int | None) -> int | None:
 def list_checkpoints(
     request: HttpRequest,
     kind: str | None = None,
-    run: int | None = None,
+    run: RowId | None = None,
     all_steps: bool = False,
     cursor: str | None = None,
     limit: int = 50,

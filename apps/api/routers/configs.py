@@ -67,4 +67,7 @@ def get_config(request: HttpRequest, config_id: int) -> dict[str, Any]:
 @router.get("/config-schema")
 def config_schema(request: HttpRequest, kind: str | None = None) -> dict[str, Any]:
     """JSON Schema of one kind, or of all."""
+    if kind is not None and kind not in engine_config.KINDS:
+        known = ", ".join(engine_config.KINDS)
+        raise Refused("bad_kind", f"There is no kind {kind!r}, only {known}.", status=422)
     return engine_config.schema(kind)

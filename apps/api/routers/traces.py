@@ -11,7 +11,7 @@ from ninja import Query, Router, Schema, Status
 from apps.accounts.errors import Refused
 from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
-from apps.api.shapes import EpisodeOut, Listed, RunDetailOut
+from apps.api.shapes import EpisodeOut, Listed, RowId, RunDetailOut
 from apps.runs import queries as run_queries
 from apps.traces import queries, services
 from apps.traces.models import Episode
@@ -22,7 +22,7 @@ router = Router(tags=["traces"])
 class Filters(Schema):
     """How to narrow a list of episodes."""
 
-    run: int | None = None
+    run: RowId | None = None
     model: str | None = None
     policy: str | None = None
     seed: int | None = None
