@@ -11,6 +11,8 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from apps.checkpoints.models import Checkpoint
+from apps.checkpoints.services import local_folder
 from apps.runs.ingest import Source
 from apps.runs.models import Attempt, Event, Run, Shard
 from apps.runs.services import Claim
@@ -80,10 +82,22 @@ def broken_shards(run: Run) -> list[int]:
 
 
 def last_checkpoint(run: Run, shard: Shard, token: int) -> dict[str, Any] | None:
-    """The newest checkpoint that an earlier attempt on this machine announced and still has.
+    """The newest checkpoint that an earlier attempt announced, on this disk: {path, step, files}.
 
-    {path, step, files}: what the engine needs to check it and to go on from it.
+    One that is only in storage (another machine saved it, or the attempts' directories were swept
+    before the resume) is fetched. Raises StorageError when that failed.
     """
+    local = _left_checkpoint(run, shard, token)
+    stored = Checkpoint.objects.filter(run=run, final=False, deleted_at=None)
+    newest = stored.order_by("-step", "-id").first()
+    if newest is None or (local is not None and local["step"] >= newest.step):
+        return local
+    files = list(newest.files.values("path", "sha256", "size"))
+    return {"path": str(local_folder(newest)), "step": newest.step, "files": files}
+
+
+def _left_checkpoint(run: Run, shard: Shard, token: int) -> dict[str, Any] | None:
+    """The newest one that an earlier attempt left on this machine."""
     announced = Event.objects.filter(run=run, type="checkpoint", attempt__shard=shard)
     if not announced.exists():
         return None

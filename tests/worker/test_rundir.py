@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils.timezone import now
 
 from apps.accounts.errors import Refused
+from apps.checkpoints.models import Checkpoint
+from apps.runs import storage
 from apps.runs.models import Need, Run, RunState, Shard, ShardState
-from apps.runs.services import claim_shard, finish_shard, move_run, resume_run, retry_failed
+from apps.runs.services import (
+    claim_shard,
+    finish_shard,
+    move_run,
+    resume_run,
+    retry_failed,
+)
 from apps.traces.models import Episode
-from apps.worker.rundir import finished_episodes, share_of_retries
+from apps.worker.rundir import finished_episodes, last_checkpoint, share_of_retries
 
 
 def store(run, seed: int, ended: str) -> Episode:
@@ -98,3 +107,29 @@ def test_shards_share_the_retries_that_the_run_has_left(make_run):
     assert share_of_retries(made) == 40
     Run.objects.filter(pk=made.pk).update(retries_used=130)
     assert share_of_retries(made) == 0
+
+
+def test_a_training_whose_directory_is_gone_resumes_from_storage(claim, tmp_path):
+    run, shard = Run.objects.get(), Shard.objects.get()
+    saved = tmp_path / "trainer_state.json"
+    saved.write_text('{"global_step": 40}')
+    sha256 = storage.file_digest(saved)
+    row = Checkpoint.objects.create(
+        uid="ck_0123456789ab",
+        project=run.project,
+        model_id="ft:x:step_40",
+        run=run,
+        step=40,
+        final=False,
+    )
+    row.files.create(
+        path=saved.name,
+        sha256=sha256,
+        size=saved.stat().st_size,
+        storage_key=storage.put_file(saved, sha256=sha256, prefix="checkpoints"),
+    )
+    resume = last_checkpoint(run, shard, claim.token + 1)
+    assert resume is not None
+    assert resume["step"] == 40
+    assert (Path(resume["path"]) / saved.name).read_text() == '{"global_step": 40}'
+    assert [file["sha256"] for file in resume["files"]] == [sha256]
