@@ -6,6 +6,7 @@ A request is submitted from the event loop and answered there; the thread owns m
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from engine.serve.batch import Batch, Row
 MAX_ROWS = 64  # decode together
 MAX_JOIN = 32  # prompts read at once, so that running rows do not wait long
 MAX_WAITING = 256  # more are told to come back (429)
+IDLE_S = 2.0  # without a request, then freed memory goes back to the system
 
 
 class QueueFull(Exception):
@@ -93,8 +95,11 @@ class Worker:
     def _take(self, *, idle: bool, room: int) -> list[Ticket] | None:
         """Requests that may join now; waits when there is nothing else to do. None: closed."""
         with self._wake:
+            kept = idle  # memory that only the last requests needed
             while idle and not self._waiting and not self._closed:
-                self._wake.wait()
+                if not self._wake.wait(IDLE_S if kept else None):
+                    give_memory_back()
+                    kept = False
             if self._closed:
                 return None
             count = min(room, MAX_JOIN, len(self._waiting))
@@ -123,6 +128,18 @@ class Worker:
             else:
                 running.append(ticket)
         return running
+
+
+def give_memory_back() -> None:
+    """Hand freed memory to the system; a C library that cannot is left alone.
+
+    A growing cache asks for another size every step, and glibc keeps what was freed between: 750
+    requests left 140 MB in a process with two models of 1 MB. Mapping each tensor instead keeps it
+    small too, but tripled the time of a request.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def seeded_generator(seed: int | None) -> torch.Generator:
