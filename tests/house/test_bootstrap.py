@@ -76,6 +76,8 @@ def test_an_installation_broken_off_is_repaired_by_running_again(clone):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_until((clone / ".venv" / "bin").exists, "the venv's first files")
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
