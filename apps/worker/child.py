@@ -39,6 +39,7 @@ def child_environment(lease_fd: int, extra: Mapping[str, str]) -> dict[str, str]
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
+        "TQDM_DISABLE": "1",  # nobody watches: its stderr is for what goes wrong
         "SYNTHWEB_LEASE_FD": str(lease_fd),
         "SYNTHWEB_LEASE_S": str(settings.LEASE_SECONDS),
         "SYNTHWEB_PARENT_PID": str(os.getpid()),

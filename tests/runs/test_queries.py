@@ -57,6 +57,23 @@ def test_there_is_no_estimate_without_progress(make_run, project):
     assert get_run(project=project, run_id=run.pk).progress.eta_s is None
 
 
+@pytest.mark.parametrize(
+    ("done", "measured_s", "told"), [(1, 2, False), (1, 20, True), (5, 2, True)]
+)
+def test_the_first_steps_of_a_run_promise_nothing(make_run, project, done, measured_s, told):
+    run = make_run()
+    claim_shard(worker="one", need=Need.ROLLOUT)
+    attempt = run.shards.get().attempts.get()
+    for seconds_ago, reported in ((measured_s, 0), (0, done)):
+        seq = add_event(run, "progress", {"done": reported, "total": 100, "unit": "steps"})
+        moment = now() - timedelta(seconds=seconds_ago)
+        Event.objects.filter(run=run, seq=seq).update(at=moment, attempt=attempt, attempt_seq=seq)
+    began = now() - timedelta(seconds=30)
+    Run.objects.filter(pk=run.pk).update(progress_done=done, progress_total=100, started_at=began)
+    eta_s = get_run(project=project, run_id=run.pk).progress.eta_s
+    assert (eta_s is not None) is told
+
+
 def test_events_come_in_pieces_without_gaps(make_run):
     run = make_run()
     for n in range(10):

@@ -9,6 +9,9 @@ from apps.runs.queries.rows import Progress
 
 WINDOW = 50  # progress events that the throughput is measured over
 STALE_S = 120.0  # with no progress for so long, there is no honest estimate
+# The first steps are warm-up: an estimate waits for one of these.
+ENOUGH_DONE = 0.05  # of the total
+ENOUGH_S = 10.0  # of measured throughput
 
 
 def progress_of(run: Run) -> Progress:
@@ -40,5 +43,8 @@ def _eta(run: Run) -> float | None:
         return None
     moment = now()
     if (moment - rows[0][2]).total_seconds() > STALE_S:
+        return None
+    measured_s = (rows[0][2] - first_at).total_seconds()
+    if run.progress_done < ENOUGH_DONE * run.progress_total and measured_s < ENOUGH_S:
         return None
     return round(left * (moment - first_at).total_seconds() / gained, 1)
