@@ -41,17 +41,17 @@ def test_a_choice_names_what_is_allowed(monkeypatch):
 def test_a_secret_may_stand_in_a_file_but_not_in_both(monkeypatch, tmp_path):
     file = tmp_path / "url"
     file.write_text("postgres://u:p@db/x\n")
-    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
-    assert env.secret("DATABASE_URL") == "postgres://u:p@db/x"
-    monkeypatch.setenv("DATABASE_URL", "sqlite:///y")
+    monkeypatch.setenv("SYNTHWEB_PROBE_SECRET_FILE", str(file))
+    assert env.secret("SYNTHWEB_PROBE_SECRET") == "postgres://u:p@db/x"
+    monkeypatch.setenv("SYNTHWEB_PROBE_SECRET", "sqlite:///y")
     with pytest.raises(env.SettingError, match="both set"):
-        env.secret("DATABASE_URL")
+        env.secret("SYNTHWEB_PROBE_SECRET")
 
 
 def test_an_unreadable_secret_file_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "missing"))
-    with pytest.raises(env.SettingError, match=r"DATABASE_URL_FILE=.*missing"):
-        env.secret("DATABASE_URL")
+    monkeypatch.setenv("SYNTHWEB_PROBE_SECRET_FILE", str(tmp_path / "missing"))
+    with pytest.raises(env.SettingError, match=r"SYNTHWEB_PROBE_SECRET_FILE=.*missing"):
+        env.secret("SYNTHWEB_PROBE_SECRET")
 
 
 def test_a_kept_secret_is_made_once_and_for_us_alone(tmp_path):
