@@ -92,11 +92,8 @@ class _RolloutJob:
             await policy.close()
             self.writer.shutdown()
             self._curve(last=True)
-            job.values = {
-                **self.tally.result(),
-                "retries": self.budget.used,
-                "earlier": self._earlier(),
-            }
+            counts = {"retries": self.budget.used, "earlier": self._earlier()}
+            job.values = {**self.tally.result(), **counts}
         job.cancelled.check()
         self._check_any_played()
         return job.values
