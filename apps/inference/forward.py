@@ -22,6 +22,7 @@ from apps.inference.callers import Caller
 from apps.inference.services import count_call
 from apps.inference.targets import Target, find_target, forget
 from apps.providers.guard import guarded_client
+from engine.llm.redact import without_key
 from synthweb.callers import in_thread
 
 TIMEOUT_S = 120.0
@@ -128,7 +129,7 @@ class _Call:
                 if size > MAX_ANSWER_BYTES:
                     raise Refused("bad_answer", "The answer is too large.", status=502)
                 parts.append(part)
-            record = json.loads(b"".join(parts))
+            record = json.loads(without_key(b"".join(parts), self.target.key))
             self._note(record)
         except (ValueError, httpx.HTTPError) as err:
             raise Refused(
@@ -142,7 +143,8 @@ class _Call:
     async def stream(self, answer: httpx.Response) -> AsyncIterator[bytes]:
         """Hand on server-sent events as they come."""
         try:
-            async for line in answer.aiter_lines():
+            async for said in answer.aiter_lines():
+                line = without_key(said.encode(), self.target.key).decode()
                 if line.startswith("data: {"):
                     record = json.loads(line[6:])
                     self._note(record)

@@ -20,6 +20,7 @@ from apps.providers.crypto import encrypt
 from apps.providers.models import ModelAlias, Provider, ProviderKind
 from apps.providers.queries import BUILTIN, key_of
 from apps.providers.urls import check_url, origin_of
+from engine.llm.redact import without_key
 from synthweb.bell import ring
 
 TEST_TIMEOUT_S = 10.0
@@ -165,7 +166,7 @@ async def _ask(provider: Provider, url: str) -> tuple[int, bytes]:
             body += piece
             if len(body) > MAX_ANSWER_BYTES:
                 raise httpx.DecodingError("the answer is too large")
-        return answer.status_code, body
+        return answer.status_code, without_key(body, key)
 
 
 def _model_ids(body: bytes) -> list[str]:

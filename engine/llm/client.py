@@ -21,6 +21,7 @@ import httpx
 
 from engine.errors import ProviderError
 from engine.llm.budget import RetryBudget, backoff_s, parse_retry_after
+from engine.llm.redact import without_key
 from engine.llm.replies import Prices, read_answer
 from engine.llm.transport import KeepAliveTransport
 from engine.llm.types import ChatRequest, Reply
@@ -58,7 +59,7 @@ class ClientOptions:
 
 
 class ChatClient:
-    """Calls one model. `key` is sent as a Bearer token and never stored, logged or repeated."""
+    """Calls one model. `key` is sent as a Bearer token, never logged or repeated."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class ChatClient:
         self._slots = asyncio.Semaphore(self.options.max_concurrent)
         self._next_start = 0.0
         self._url, headers, self._extensions = _target(base_url, self.options.address)
+        self._key = key
         if key:
             headers["Authorization"] = f"Bearer {key}"
         self._headers = httpx.Headers(headers)
@@ -165,8 +167,12 @@ class ChatClient:
         response = await self._http.handle_async_request(request)
         try:
             if response.status_code != 200:
-                raise _status_error(response, await _read(response, ERROR_EXCERPT_BYTES, cut=True))
-            return await _read(response, self.options.max_answer_bytes, cut=False)
+                # So much that a key over the edge of the excerpt is seen whole.
+                said = await _read(response, ERROR_EXCERPT_BYTES + len(self._key), cut=True)
+                said = without_key(said, self._key)[:ERROR_EXCERPT_BYTES]
+                raise _status_error(response, said)
+            answer = await _read(response, self.options.max_answer_bytes, cut=False)
+            return without_key(answer, self._key)
         finally:
             await response.aclose()
 

@@ -17,6 +17,7 @@ is measured.
 | text:WORDS      | these words as content, no structured call                                  |
 | 429[:SECONDS]   | 429 with Retry-After                                                        |
 | 500 503 400 401 404 | that status with a JSON error                                           |
+| echo, echo:200  | 401, or an answer, whose words repeat the key that was sent                 |
 | redirect        | 302 to another path                                                         |
 | hang            | never answers                                                               |
 | stall           | headers and half a body, then silence                                       |
@@ -147,6 +148,12 @@ class OpenAIServer:
         if name == "429":
             wait = f"Retry-After: {value}\r\n" if value else ""
             return await _send(writer, 429, b'{"error": {"message": "slow down"}}', wait)
+        if name == "echo":
+            said = f"Incorrect API key provided: {self.keys[-1]}"
+            if value == "200":
+                answer = completion(body, content=said)
+                return await _send(writer, 200, json.dumps(answer).encode())
+            return await _send(writer, 401, json.dumps({"error": {"message": said}}).encode())
         if name == "redirect":
             return await _send(writer, 302, b"", "Location: /v1/elsewhere\r\n")
         if name.isdigit():
