@@ -14,6 +14,7 @@ import pytest
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.checkpoints.models import CheckpointFile
 from apps.runs.models import LiveView
 from synthweb.middleware import CSP, CSP_LOOSE
 from tests.estate import Estate
@@ -189,6 +190,14 @@ def test_a_hostile_name_of_a_file_stays_out_of_headers(hostile, browser):
         assert file["Content-Disposition"].startswith("attachment")
         assert file["Content-Type"] == "application/octet-stream"
         assert "evil" not in str(dict(file.headers))
+
+
+def test_a_quote_in_the_name_of_a_file_ends_no_header(hostile, browser):
+    name = 'a";filename="evil.html'
+    CheckpointFile.objects.filter(path="config.json").update(path=name)
+    answer = browser.get(f"/api/v1/checkpoints/{hostile.uid}/files/{quote(name, safe='')}")
+    assert answer.status_code == 200
+    assert answer["Content-Disposition"] == r'attachment; filename="a\";filename=\"evil.html"'
 
 
 def test_the_api_never_answers_as_a_page(hostile, live_id, browser):

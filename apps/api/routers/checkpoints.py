@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.http import content_disposition_header
 from ninja import Router, Schema, Status
 
 from apps.accounts.queries import Actor
@@ -139,8 +140,8 @@ def stream_file(file: CheckpointFile) -> StreamingHttpResponse:
     response = StreamingHttpResponse(storage.open_stream(file.storage_key))
     response["Content-Type"] = "application/octet-stream"
     response["Content-Length"] = str(file.size)
-    name = file.path.rpartition("/")[2]
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    name = "".join(c for c in file.path.rpartition("/")[2] if c.isprintable())
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response["ETag"] = f'"{file.sha256}"'
     return response
 
