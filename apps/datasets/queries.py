@@ -85,6 +85,12 @@ def runs_using(dataset: Dataset) -> list[Run]:
     return list(Run.objects.filter(project=dataset.project_id, pk__in=used).order_by("-id")[:100])
 
 
+def datasets_of_run(run: Run) -> list[Dataset]:
+    """The datasets that a run took in, oldest first."""
+    inputs = RunInput.objects.filter(run=run, kind="dataset")
+    return list(Dataset.objects.filter(pk__in=inputs.values("object_id")).order_by("id"))
+
+
 def iter_lines(dataset: Dataset) -> Iterator[bytes]:
     """The stored lines, one by one, without their newlines; O(1) memory.
 
@@ -163,8 +169,7 @@ def lineage(checkpoint: Checkpoint) -> Lineage:
     """From the games to the evals, through everything between. Six queries."""
     from apps.checkpoints.queries import ancestors_of
 
-    inputs = RunInput.objects.filter(run=checkpoint.run, kind="dataset")
-    datasets = list(Dataset.objects.filter(pk__in=inputs.values("object_id")).order_by("id"))
+    datasets = datasets_of_run(checkpoint.run) if checkpoint.run else []
     games = DatasetEpisode.objects.filter(dataset__in=datasets)
     played = games.exclude(episode=None).values("episode__run_id").distinct()
     evals = Run.objects.filter(

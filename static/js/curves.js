@@ -1,10 +1,12 @@
 // Live curves. Each `figure[data-series]` is one uPlot; history comes once from the server (reduced,
 // min and max kept), new points are appended as they arrive. Nothing is redrawn by htmx, so zoom
 // and cursor survive. Faint raw line under a smoothed one; a drag zooms, a double click resets.
+// Curves that never left zero wait in a fold, `[data-flat]`, and come out with their first value.
 import { token } from "./theme.js";
 
 const HEIGHT = 190;
-const SMOOTH = 0.8;
+const SMOOTH = 0.9; // of many points; few are smoothed less, so that the line does not lag
+const FEW = 12;
 
 /** @typedef {{steps: number[], values: number[], plot: any, node: HTMLElement, zoomed: boolean}} Curve */
 
@@ -39,6 +41,7 @@ export async function start(root) {
     }
   });
   document.addEventListener("sse:again", load);
+  root.querySelector("[data-flat]")?.addEventListener("toggle", () => curves.forEach(fit));
   document.addEventListener("theme", () => curves.forEach((curve) => curve.plot.redraw(false)));
   new ResizeObserver(() => curves.forEach(fit)).observe(root);
   await load();
@@ -55,8 +58,9 @@ function add(root, curves, name, sync) {
   title.lastElementChild.className = "last";
   title.firstElementChild.textContent = name;
   node.append(title);
-  root.append(node);
-  root.hidden = false;
+  const flat = root.querySelector("[data-flat]");
+  flat.hidden = false;
+  flat.querySelector(".curves").append(node);
   document.querySelector("[data-no-curves]")?.remove();
   const curve = make(node, sync);
   curves.set(name, curve);
@@ -108,12 +112,30 @@ function push(curve, step, value) {
 
 /** @param {Curve} curve */
 function draw(curve) {
+  show(curve);
   let mean = curve.values[0];
-  const few = curve.values.length < 12;
-  const smooth = curve.values.map((value) => (few ? value : (mean = SMOOTH * mean + (1 - SMOOTH) * value)));
+  const weight = SMOOTH * Math.max(0, 1 - FEW / curve.values.length);
+  const smooth = curve.values.map((value) => (mean = weight * mean + (1 - weight) * value));
   curve.plot.setData([curve.steps, curve.values, smooth], !curve.zoomed);
   if (curve.zoomed) curve.plot.redraw();
   tellValue(curve, null);
+}
+
+/** Out of the fold once a value is not zero, to its place by worth. @param {Curve} curve */
+function show(curve) {
+  const flat = curve.node.closest("[data-flat]");
+  if (!flat || !curve.values.some(Boolean)) return;
+  const shown = flat.parentElement.querySelector("[data-shown]");
+  const rank = worth(curve.node.dataset.series);
+  shown.insertBefore(curve.node, [...shown.children].find((node) => worth(node.dataset.series) > rank) ?? null);
+  flat.hidden = !flat.querySelector("[data-series]");
+  fit(curve);
+}
+
+/** Scores and losses before rates; the page's own order is finer. @param {string} name */
+function worth(name) {
+  if (/^episodes\.achievements$|reward|loss/.test(name)) return 0;
+  return name.endsWith("per_second") ? 2 : 1;
 }
 
 /** The number under the cursor, or the last one. @param {Curve} curve @param {number | null} at */
@@ -121,7 +143,8 @@ function tellValue(curve, at) {
   const last = curve.node.querySelector(".last");
   const i = at ?? curve.values.length - 1;
   if (!last || i < 0 || curve.values[i] === undefined) return;
-  last.textContent = `${format(curve.values[i])} at step ${curve.steps[i].toLocaleString("en")}`;
+  const unit = curve.node.closest("[data-unit]")?.dataset.unit ?? "step";
+  last.textContent = `${format(curve.values[i])} at ${unit} ${curve.steps[i].toLocaleString("en")}`;
 }
 
 /** @param {number} value */

@@ -1,10 +1,12 @@
 // The wall: every running game drawn as it plays, and a feed of what was unlocked. `data-wall` is
 // a run's id, or empty for all games; a `[data-feed]` list beside it gets the unlocks.
-import { drawView, onSprites } from "./sprites.js";
+import { drawView, onSprites, readView } from "./sprites.js";
 import { iconOf } from "./icons.js";
+import { sortWall } from "./wallsort.js";
 
 const GONE_MS = 1500;
 const MAX_FEED = 60;
+const LOW = 2; // of 9: health or a need that soon kills
 const FRAME_MS = 140; // a batch of views is played back over the time until the next
 
 /** @param {HTMLElement} wall */
@@ -12,6 +14,7 @@ export function start(wall) {
   const only = wall.dataset.wall;
   const games = new Map();
   for (const tile of wall.querySelectorAll("[data-game]")) games.set(tile.dataset.game, known(tile));
+  sortWall(wall, games);
   onSprites(() =>
     document.addEventListener("sse:live", ({ detail }) => {
       if (only && String(detail.run_id) !== only) return;
@@ -23,7 +26,15 @@ export function start(wall) {
 
 /** @param {HTMLElement} tile */
 function known(tile) {
-  return { tile, unlocks: new Set([...tile.querySelectorAll(".badges .tex")].map((node) => node.title)), queue: [], timer: 0 };
+  const view = readView(tile.querySelector("canvas").dataset.view ?? "");
+  return {
+    tile,
+    unlocks: new Set([...tile.querySelectorAll(".badges .tex")].map((node) => node.title)),
+    steps: view?.step ?? 0,
+    items: view?.items ?? [],
+    queue: [],
+    timer: 0,
+  };
 }
 
 /** @param {HTMLElement} wall @param {Map<string, any>} games @param {any} detail */
@@ -34,8 +45,19 @@ function show(wall, games, detail) {
   game.queue.push(...detail.views.slice(-12));
   if (!game.timer) play(game, canvas);
   const last = detail.first_step + detail.views.length - 1;
-  if (detail.views.length) part(game, "step").textContent = `step ${last}`;
+  if (detail.views.length) {
+    game.steps = last;
+    game.items = readView(detail.views.at(-1))?.items ?? game.items;
+    part(game, "step").textContent = `step ${last}`;
+    game.tile.classList.toggle("danger", danger(game) <= LOW);
+  }
+  if (detail.call) part(game, "call").textContent = `turn ${detail.n_turns} · ${detail.call}`;
   for (const [name, step] of detail.unlocks) unlock(wall, game, detail, name, step);
+}
+
+/** The lowest of health, food, drink and energy. @param {{items: number[]}} game */
+function danger(game) {
+  return game.items.length ? Math.min(...game.items.slice(0, 4)) : 9;
 }
 
 /** Draw what has queued up, one picture a frame, catching up when behind. */
@@ -66,7 +88,7 @@ function enter(wall, games, detail) {
   caption.className = "cap";
   const top = span("between", "");
   top.append(span("strong", "0 of 22", "score"), span("faint", "step 0", "step"));
-  caption.append(top, span("badges", "", "badges"), span("muted wrap", `${detail.model || "scripted"} · seed ${detail.seed}`, "who"));
+  caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted wrap", `${detail.model || "scripted"} · seed ${detail.seed}`, "who"));
   tile.append(canvas, caption);
   wall.prepend(tile);
   document.querySelector("[data-wall-empty]")?.setAttribute("hidden", "");

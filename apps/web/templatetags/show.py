@@ -189,6 +189,15 @@ def get(mapping: Any, key: Any) -> Any:
 
 
 @register.filter
+def loss_of(result: dict[str, Any]) -> tuple[str, float] | None:
+    """What a training ended with, in words: on held-out records where there are any."""
+    for key, name in (("val.loss", "validation loss"), ("train.loss", "training loss")):
+        if isinstance(result.get(key), int | float):
+            return name, result[key]
+    return None
+
+
+@register.filter
 def spark(values: Sequence[float] | None) -> str:
     """Points of a polyline in a 100 × 24 box; empty for fewer than two values."""
     if not values or len(values) < 2:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
 from apps.checkpoints import queries
+from apps.datasets.queries import lineage
 from apps.runs import storage
 from apps.web.access import PageRequest, draw, page
 from apps.web.reading import text_of
+from apps.web.relations import versus
 
 
 @require_safe
@@ -30,13 +34,15 @@ def checkpoint_list(request: PageRequest) -> HttpResponse:
 def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
     found = queries.get_checkpoint(project=request.actor.project, uid=uid)
     row = found.checkpoint
-    inputs = row.run.input_rows.filter(kind="dataset") if row.run else []
+    name = urlencode({"set": f"model={row.model_id}"})
     context = {
         "found": found,
         "checkpoint": row,
         "ancestors": queries.ancestors_of(row)[::-1],
         "descendants": queries.descendants_of(row),
-        "datasets": [source.object_id for source in inputs],
+        "lineage": lineage(row),
+        "versus": versus(row.base, found.scores[0].run_id if found.scores else None),
+        "evaluate": f"/configs/new/?file=crafter_eval_base.toml&{name}",
         "files": queries.list_files(row),
         "card": queries.model_card(row),
         "top": max([1.0, *(score.unique["high"] for score in found.scores)]) * 1.05,

@@ -12,7 +12,14 @@ from apps.runs.queries import find_run
 from apps.runs.queries.live import get_live, list_live
 from apps.traces.queries import list_episodes, live_steps
 from apps.web.access import PageRequest, draw, page
-from apps.web.reading import whole_of
+from apps.web.reading import text_of, whole_of
+
+SORTS = {
+    "newest": "newest",
+    "achievements": "most achievements",
+    "danger": "about to die",
+    "steps": "longest",
+}
 
 
 @require_safe
@@ -20,6 +27,8 @@ from apps.web.reading import whole_of
 def wall(request: PageRequest) -> HttpResponse:
     project = request.actor.project
     context = {
+        "sorts": SORTS.items(),
+        "sort": text_of(request.GET, "sort"),
         "games": list_live(project=project),
         "recent": list_episodes(project=project, limit=8).items,
     }

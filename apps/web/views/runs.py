@@ -16,11 +16,21 @@ from apps.runs.queries.live import list_live, list_sparks
 from apps.traces.queries import list_episodes, run_scores
 from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import text_of, whole_of
+from apps.web.relations import relations_of
 
 KINDS = ("eval", "rollout", "sft", "rl", "base", "verify")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
-TILES = 24
-PINNED = ("val.loss", "train.loss", "train.accuracy", "train.reward", "episodes.achievements")
+TILES = 12
+# What a curve is worth: how well it goes first, how fast last.
+FIRST = (
+    "episodes.achievements",
+    "train.reward",
+    "train.loss",
+    "val.loss",
+    "train.accuracy",
+    "episodes.return",
+)
+LAST = ("train.grad_norm", "train.learning_rate", "calls.failed", "episodes.broken")
 
 
 @require_safe
@@ -51,11 +61,14 @@ def latest(request: PageRequest) -> HttpResponse:
 @page()
 def run_page(request: PageRequest, run_id: int) -> HttpResponse:
     run = queries.find_run(project=request.actor.project, run_id=run_id)
+    series = sorted(queries.list_series(run=run), key=_rank)
     context = {
         **_status(request, run_id),
         **_scores(run),
         **_episodes(request, run_id),
-        "series": sorted(queries.list_series(run=run), key=_rank),
+        "series": series,
+        "shown": [row for row in series if row.min_value or row.max_value],
+        "flat": [row for row in series if not (row.min_value or row.max_value)],
         "log": _log(run),
         "games": list_live(project=request.actor.project, run_id=run_id, limit=12),
         "config": run.config,
@@ -131,13 +144,19 @@ def notes(request: PageRequest, run_id: int) -> HttpResponse:
     return go(request, f"/runs/{run_id}/", "Notes and tags are saved.")
 
 
-def _rank(row: queries.SeriesRow) -> tuple[int, str]:
-    """What a curve is worth: losses, scores and rewards before rates and counts."""
-    return (PINNED.index(row.name) if row.name in PINNED else len(PINNED), row.name)
+def _rank(row: queries.SeriesRow) -> tuple[int, int, str]:
+    """Scores and losses, then what has no name here, then knobs and counts, then rates."""
+    if row.name in FIRST:
+        return 0, FIRST.index(row.name), row.name
+    if row.name.endswith("per_second"):
+        return 3, 0, row.name
+    return (2, LAST.index(row.name), row.name) if row.name in LAST else (1, 0, row.name)
 
 
 def _status(request: PageRequest, run_id: int) -> dict[str, Any]:
-    return {"run": queries.get_run(project=request.actor.project, run_id=run_id)}
+    project = request.actor.project
+    ties = relations_of(project=project, run=queries.find_run(project=project, run_id=run_id))
+    return {"run": queries.get_run(project=project, run_id=run_id), "ties": ties}
 
 
 def _scores(run: Run) -> dict[str, Any]:
