@@ -10,15 +10,22 @@ Lines go to `$SYNTHWEB_HOME/bench.jsonl` (default `./var`), so that runs can be 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+# Read at import: benchmarks point SYNTHWEB_HOME at a temporary home later.
+HOME = Path(os.environ.get("SYNTHWEB_HOME", ROOT / "var")).absolute()
+LINES = "bench.jsonl"
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for every request
 
 
 class Figure(NamedTuple):
@@ -56,19 +63,12 @@ class Figures:
 
     def finish(self) -> int:
         """Print the table, append the JSON lines; 1 when a figure missed its bound, else 0."""
-        width = max((len(row.name) for row in self.rows), default=0)
-        for row in self.rows:
-            mark = " " if not row.bound else ("ok" if row.ok else "MISSED")
-            print(
-                f"{self.bench:9} {row.name:{width}} {row.value:12.3f} {row.unit:10} "
-                f"{row.bound:>8} {mark}"
-            )
+        print_table([(self.bench, row) for row in self.rows])
         self._append()
         return 0 if all(row.ok for row in self.rows) else 1
 
     def _append(self) -> None:
-        home = Path(os.environ.get("SYNTHWEB_HOME", ROOT / "var"))
-        home.mkdir(parents=True, exist_ok=True)
+        HOME.mkdir(parents=True, exist_ok=True)
         shared = {
             "bench": self.bench,
             "full": self.full,
@@ -77,9 +77,18 @@ class Figures:
             "cpus": os.cpu_count(),
             "python": platform.python_version(),
         }
-        with (home / "bench.jsonl").open("a") as file:
+        with (HOME / LINES).open("a") as file:
             for row in self.rows:
                 file.write(json.dumps({**shared, **row._asdict()}) + "\n")
+
+
+def print_table(rows: Sequence[tuple[str, Figure]]) -> None:
+    """One line a figure: its benchmark, name, value, unit, bound and whether it kept it."""
+    width = max((len(row.name) for _, row in rows), default=0)
+    for bench, row in rows:
+        mark = "" if not row.bound else ("ok" if row.ok else "MISSED")
+        line = f"{bench:9} {row.name:{width}} {row.value:12.3f} {row.unit:10} {row.bound:>8} {mark}"
+        print(line.rstrip())
 
 
 def _commit() -> str:
@@ -90,21 +99,34 @@ def _commit() -> str:
 
 
 def main() -> int:
-    """Run every benchmark at its quick size, one after the other; 1 when any missed its bound."""
+    """Run every benchmark at its quick size, one after the other; 1 when any missed its bound.
+
+    What they print is shown only where one fails before its figures; the table comes at the end.
+    """
     names = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if _is_bench(p))
     wanted = [name for name in names if len(sys.argv) < 2 or name in sys.argv[1:]]
+    known = len(_lines())
     failed = []
     for name in wanted:
-        print(f"— {name} " + "—" * (60 - len(name)), flush=True)
-        if subprocess.run(
-            [sys.executable, "-m", f"bench.{name}"], cwd=ROOT, check=False
-        ).returncode:
+        began, n_lines = time.monotonic(), len(_lines())
+        command = [sys.executable, "-m", f"bench.{name}"]
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+        if done.returncode:
             failed.append(name)
-    print(
-        f"{len(wanted) - len(failed)} of {len(wanted)} kept their bounds"
-        + (f"; missed: {', '.join(failed)}" if failed else "")
-    )
+            if len(_lines()) == n_lines:
+                print(done.stdout + done.stderr, file=sys.stderr, flush=True)
+    rows = [json.loads(line) for line in _lines()[known:]]
+    print_table([(row["bench"], Figure(*(row[k] for k in Figure._fields))) for row in rows])
+    missed = f"; not: {', '.join(failed)}" if failed else ""
+    print(f"{len(wanted) - len(failed)} of {len(wanted)} kept their bounds{missed}")
     return 1 if failed else 0
+
+
+def _lines() -> list[str]:
+    """All lines of figures so far."""
+    path = HOME / LINES
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _is_bench(path: Path) -> bool:

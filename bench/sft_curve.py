@@ -1,9 +1,10 @@
 """How well the small model plays after so many steps of fine-tuning on the guide's games.
 
-    OMP_WAIT_POLICY=PASSIVE python -m bench.sft_curve            # quick: 200 games, 60 s
-    OMP_WAIT_POLICY=PASSIVE python -m bench.sft_curve --full     # 1,000 games, 420 s
+    python -m bench.sft_curve            # quick: 150 games, 40 s of training, 24 worlds
+    python -m bench.sft_curve --full     # 1,000 games, 420 s, 100 worlds
 
-Training worlds start at 100000, the worlds of the scores at 20000: neither is an eval's.
+The base is made from chance play on worlds from 900000, trained on the guide's good games on worlds
+from 300000, scored on worlds from 20000: none is a world that `configs/` collects or evaluates on.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
+from bench.figures import Figures
 from engine.errors import ReplyError
 from engine.llm.toolcalls import read_reply
 from engine.llm.types import Reply
@@ -36,7 +38,7 @@ from engine.train.sft import Options, train
 
 OPTIONS = {"observation": "compact"}
 STEPS = 100
-TRAIN_SEED, SCORE_SEED, BASE_SEED = 100_000, 20_000, 900_000
+TRAIN_SEED, SCORE_SEED, BASE_SEED = 300_000, 20_000, 900_000
 
 
 class Quiet:
@@ -143,16 +145,13 @@ def good_records(n_games: int, least: int) -> list[dict[str, Any]]:
     return list(play_records(task, "guide", kept, OPTIONS))
 
 
-def show(name: str, values: Sequence[int]) -> dict[str, float]:
-    """Print mean and 95 % interval."""
-    mean = statistics.fmean(values)
-    half = 1.96 * statistics.stdev(values) / len(values) ** 0.5
-    print(f"{name}: {mean:.2f} ± {half:.2f}", flush=True)
-    return {"mean": mean, "half": half}
+def half_width(values: Sequence[float]) -> float:
+    """Half of the mean's 95 % interval."""
+    return 1.96 * statistics.stdev(values) / len(values) ** 0.5
 
 
-def main() -> None:
-    """Make the base, train, score; one JSON line at the end."""
+def read_arguments() -> argparse.Namespace:
+    """What was asked for; sizes that were not given are those of quick or `--full`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--games", type=int)
@@ -167,46 +166,69 @@ def main() -> None:
     parser.add_argument("--worlds", type=int)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    n_games = given.games or (1000 if given.full else 200)
-    seconds = given.seconds or (420.0 if given.full else 60.0)
-    worlds = range(SCORE_SEED, SCORE_SEED + (given.worlds or (100 if given.full else 40)))
+    given.games = given.games or (1000 if given.full else 150)
+    given.seconds = given.seconds or (420.0 if given.full else 40.0)
+    given.worlds = given.worlds or (100 if given.full else 24)
+    return given
+
+
+def make_base(given: argparse.Namespace, folder: Path) -> tuple[Any, Any]:
+    """(model, tokenizer): weights that know the form of a call from chance play, not the game."""
     task = get_task("crafter")
     chance = list(play_records(task, "random", range(BASE_SEED, BASE_SEED + 120), OPTIONS))
     tokenizer = task_tokenizer(task, chance, OPTIONS)
     model = make_model(tokenizer, Size(*given.size), given.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.monotonic()
-        examples = encode_records(enumerate(chance, start=1), tokenizer, 512)
-        options = Options(
-            n_epochs=1000, max_steps=given.base_steps, batch_size=32, learning_rate=3e-3,
-            save_seconds=None, log_steps=50, seed=given.seed,
-        )  # fmt: skip
-        train(model, tokenizer, examples, [], options, Path(folder), Quiet())
-        print(f"base made in {time.monotonic() - start:.0f} s", flush=True)
-        result: dict[str, Any] = {"args": vars(given)}
-        result["guide"] = show("guide", scripted_scores("guide", worlds))
-        result["base"] = show("base T=1", score(model, tokenizer, worlds, 1.0)[0])
-        records = good_records(n_games, given.least)
-        examples = encode_records(enumerate(records, start=1), tokenizer, 512)
-        lengths = [len(e.input_ids) for e in examples]
-        print(f"{len(examples)} turns of {statistics.fmean(lengths):.1f} tokens", flush=True)
-        training, held_out = split_validation(examples)
-        options = Options(
-            n_epochs=1000, batch_size=given.batch, learning_rate=given.rate,
-            warmup_ratio=given.warmup, max_seconds=None if given.steps else seconds,
-            max_steps=given.steps, save_seconds=None, log_steps=50, eval_steps=200,
-            seed=given.seed,
-        )  # fmt: skip
-        reporter = Quiet()
-        outcome = train(model, tokenizer, training, held_out, options, Path(folder), reporter)
-    print(f"trained {outcome.step} steps, {outcome.tokens} tokens, {outcome.seconds:.0f} s")
-    result |= {"steps": outcome.step, "tokens": outcome.tokens, "seconds": outcome.seconds}
-    result["metrics"] = outcome.metrics
-    for temperature in (1.0, 0.5, 0.0):
-        values, failed = score(model, tokenizer, worlds, temperature)
-        result[f"T={temperature}"] = {**show(f"sft T={temperature}", values), "failed": failed}
-    print(json.dumps(result))
+    examples = encode_records(enumerate(chance, start=1), tokenizer, 512)
+    options = Options(
+        n_epochs=1000, max_steps=given.base_steps, batch_size=32, learning_rate=3e-3,
+        save_seconds=None, log_steps=50, seed=given.seed,
+    )  # fmt: skip
+    train(model, tokenizer, examples, [], options, folder, Quiet())
+    return model, tokenizer
+
+
+def train_on_guide(
+    given: argparse.Namespace, model: Any, tokenizer: Any, folder: Path, figures: Figures
+) -> None:
+    """Fine-tune `model` in place on the guide's good games."""
+    records = good_records(given.games, given.least)
+    examples = encode_records(enumerate(records, start=1), tokenizer, 512)
+    training, held_out = split_validation(examples)
+    options = Options(
+        n_epochs=1000, batch_size=given.batch, learning_rate=given.rate,
+        warmup_ratio=given.warmup, max_seconds=None if given.steps else given.seconds,
+        max_steps=given.steps, save_seconds=None, log_steps=50, eval_steps=200, seed=given.seed,
+    )  # fmt: skip
+    outcome = train(model, tokenizer, training, held_out, options, folder, Quiet())
+    figures.add("training steps", outcome.step, "")
+    figures.add("training tokens", outcome.tokens, "")
+    figures.add("training speed", outcome.tokens / outcome.seconds, "tokens/s")
+
+
+def main() -> int:
+    """Make the base, score, train, score again on the same worlds."""
+    given = read_arguments()
+    worlds = range(SCORE_SEED, SCORE_SEED + given.worlds)
+    figures = Figures("sft_curve", full=given.full)
+    guide = scripted_scores("guide", worlds)
+    with tempfile.TemporaryDirectory() as name:
+        model, tokenizer = make_base(given, Path(name))
+        base, _ = score(model, tokenizer, worlds, 1.0)
+        train_on_guide(given, model, tokenizer, Path(name), figures)
+    sft, failed = score(model, tokenizer, worlds, 1.0)
+    for policy, values in {"base": base, "guide": guide, "sft T=1": sft}.items():
+        figures.add(f"{policy}: achievements, mean", statistics.fmean(values), "")
+        figures.add(f"{policy}: achievements, ± 95 %", half_width(values), "")
+    gains = [after - before for after, before in zip(sft, base, strict=True)]
+    lower = statistics.fmean(gains) - half_width(gains)
+    figures.add("sft - base, paired, lower end of 95 %", lower, "", at_least=0)
+    figures.add("sft T=1: failed calls", failed, "share")
+    if given.full:
+        for temperature in (0.5, 0.0):
+            values, _ = score(model, tokenizer, worlds, temperature)
+            figures.add(f"sft T={temperature:g}: achievements, mean", statistics.fmean(values), "")
+    return figures.finish()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
