@@ -80,6 +80,7 @@ def _policy(
     """The policy with the address and the name of the key that the child finds."""
     if "checkpoint_id" in policy:
         _checkpoint(run, policy["checkpoint_id"])
+        policy["base_url"] = f"{settings.INTERNAL_URL}/api/inference/v1"  # as this machine has it
         name = policy.setdefault("key_env", RUN_KEY)
         environment[name] = make_run_key(run.project_id, run.pk, attempt_id)
     elif policy.get("provider_id"):
