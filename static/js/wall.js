@@ -52,7 +52,8 @@ function show(wall, games, detail) {
     game.tile.classList.toggle("danger", danger(game) <= LOW);
   }
   if (detail.call) part(game, "call").textContent = `turn ${detail.n_turns} · ${detail.call}`;
-  for (const [name, step] of detail.unlocks) unlock(wall, game, detail, name, step);
+  for (const [name, step] of detail.unlocks) tell(detail, game, name, step);
+  for (const name of detail.unlocked) unlock(game, name);
 }
 
 /** The lowest of health, food, drink and energy. @param {{items: number[]}} game */
@@ -88,7 +89,7 @@ function enter(wall, games, detail) {
   caption.className = "cap";
   const top = span("between", "");
   top.append(span("strong", "0 of 22", "score"), span("faint", "step 0", "step"));
-  caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted wrap", `${detail.model || "scripted"} · seed ${detail.seed}`, "who"));
+  caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted who", `seed ${detail.seed} · ${detail.model || "scripted"}`, "who"));
   tile.append(canvas, caption);
   wall.prepend(tile);
   document.querySelector("[data-wall-empty]")?.setAttribute("hidden", "");
@@ -115,12 +116,19 @@ function part(game, name) {
   return game.tile.querySelector(`[data-part="${name}"]`);
 }
 
-function unlock(wall, game, detail, name, step) {
+/** What the game has reached, told or not: a page may come in the middle. */
+function unlock(game, name) {
   const words = name.replaceAll("_", " ");
   if (game.unlocks.has(words)) return;
   game.unlocks.add(words);
   part(game, "badges").append(iconOf(name));
   part(game, "score").textContent = `${game.unlocks.size} of 22`;
+}
+
+/** A new unlock: light the tile, and a line in the feed beside the wall. */
+function tell(detail, game, name, step) {
+  const words = name.replaceAll("_", " ");
+  if (game.unlocks.has(words)) return;
   game.tile.classList.add("fresh");
   setTimeout(() => game.tile.classList.remove("fresh"), 1500);
   const feed = document.querySelector("[data-feed]");

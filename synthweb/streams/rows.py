@@ -102,6 +102,7 @@ def _live_message(
         "views": views[first:],
         "rewards": data.get("rewards", [])[first:],
         "unlocks": unlocks[before.n_unlocks if before else 0 :],
+        "unlocked": [name for name, _ in unlocks],  # for a page that comes in the middle
         "n_turns": data.get("n_turns", 0),
         "call": data.get("call", ""),
     }

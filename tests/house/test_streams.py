@@ -150,6 +150,8 @@ def test_a_running_game_is_told_once_then_only_what_is_new_then_gone(
     wait_until(lambda: page.named("live")[-1].data["version"] == 6, "the newest view")
     assert page.named("live")[-1].data["views"] == ["view5"]
     assert page.named("live")[-1].data["first_step"] == 5
+    assert page.named("live")[-1].data["unlocks"] == []  # told before
+    assert page.named("live")[-1].data["unlocked"] == ["collect_wood"]  # for who comes in late
     LiveView.objects.all().delete()
     bell.ring_now("live")
     wait_until(lambda: page.named("live")[-1].data.get("gone"), "the end of the game")

@@ -70,7 +70,7 @@ def run_page(request: PageRequest, run_id: int) -> HttpResponse:
         "shown": [row for row in series if row.min_value or row.max_value],
         "flat": [row for row in series if not (row.min_value or row.max_value)],
         "log": _log(run),
-        "games": list_live(project=request.actor.project, run_id=run_id, limit=12),
+        "games": list_live(project=request.actor.project, run_id=run_id),
         "config": run.config,
     }
     return draw(request, "runs/page.html", context)
