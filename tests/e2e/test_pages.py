@@ -35,6 +35,14 @@ def test_a_run_started_from_home_is_seen_live_without_a_reload(page: Page) -> No
     assert page.evaluate("window.same"), "the page was loaded again"
 
 
+def test_the_order_of_the_wall_stands_in_the_address(page: Page) -> None:
+    page.goto("/live/")
+    page.select_option("#sort", "danger")
+    expect(page).to_have_url(re.compile("sort=danger"))
+    page.reload()
+    expect(page.locator("#sort")).to_have_value("danger")
+
+
 def _open_best_trace(page: Page, run: int) -> None:
     page.goto(f"/traces/?run={run}&order=-n_achievements")
     page.locator("#trace-rows td a").first.click()

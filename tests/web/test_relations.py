@@ -1,0 +1,61 @@
+"""A run's page leads to what made its model, what it made, and to the fair comparison."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.checkpoints.models import Checkpoint
+from apps.datasets.models import Dataset
+from apps.runs.models import Run, RunInput
+from apps.web.relations import relations_of
+from tests.games import make_run
+
+pytestmark = pytest.mark.django_db
+SCORE = {"n": 20, "unique": {"n": 20, "mean": 3.5, "low": 3.0, "high": 4.0}}
+
+
+def played(project, model: str) -> Run:
+    run = make_run(project, "eval", model=model)
+    Run.objects.filter(pk=run.pk).update(state="succeeded", result=SCORE)
+    run.refresh_from_db()
+    return run
+
+
+@pytest.fixture
+def base(project) -> Checkpoint:
+    return Checkpoint.objects.create(uid="ck_base", project=project, model_id="base", kind="base")
+
+
+@pytest.fixture
+def training(project, base) -> Run:
+    run = make_run(project, "sft", model="base")
+    Run.objects.filter(pk=run.pk).update(state="succeeded", result={"val.loss": 0.8125})
+    data = Dataset.objects.create(
+        project=project, name="good games", version=1, n_records=7, size_bytes=1
+    )
+    RunInput.objects.create(run=run, kind="dataset", object_id=data.pk)
+    Checkpoint.objects.create(
+        uid="ck_tuned", project=project, model_id="tuned", kind="sft", base=base, run=run
+    )
+    run.refresh_from_db()
+    return run
+
+
+def test_a_training_says_what_it_made_and_offers_to_evaluate_it(training, client_of, alice):
+    html = client_of(alice).get(f"/runs/{training.pk}/").content.decode()
+    for told in ("/checkpoints/ck_tuned/", "/checkpoints/ck_base/", "good games", "0.812"):
+        assert told in html
+    assert "set=model=tuned" in html
+    assert "Compare with its base" not in html  # nothing was played yet
+
+
+def test_a_played_model_is_compared_with_its_played_base(project, training):
+    before, after = played(project, "base"), played(project, "tuned")
+    for run in (training, after):
+        assert relations_of(project=project, run=run).versus == (before.pk, after.pk)
+    assert relations_of(project=project, run=before).versus is None
+
+
+def test_a_scripted_player_has_no_checkpoint(project):
+    ties = relations_of(project=project, run=played(project, "guide"))
+    assert (ties.made, ties.model, ties.datasets, ties.versus) == (None, None, [], None)
