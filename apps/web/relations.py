@@ -13,9 +13,11 @@ from apps.checkpoints.queries import CheckpointRow, find_model, list_checkpoints
 from apps.datasets.models import Dataset
 from apps.datasets.queries import datasets_of_run
 from apps.runs.models import Run
+from apps.traces.models import Episode
 
 PLAYED = ("eval", "rollout", "rl")
 TRAINED = ("sft", "rl", "base")
+TRIED = 3  # evals of each model that are looked at for shared worlds
 
 
 class Relations(NamedTuple):
@@ -28,21 +30,29 @@ class Relations(NamedTuple):
 
 
 def relations_of(*, project: Project, run: Run) -> Relations:
-    """Up to eight queries, none for what the kind of run cannot have."""
+    """A dozen queries at most, none for what the kind of run cannot have."""
     found = list_checkpoints(project=project, run=run.pk, limit=1) if run.kind in TRAINED else None
     made = found.items[0] if found and found.items else None
     model = find_model(project.pk, run.model) if run.kind != "base" and run.model else None
     datasets = datasets_of_run(run) if run.kind in TRAINED else []
     if made is not None:
-        mine = made.scores[0].run_id if made.scores else None
+        mine = [score.run_id for score in made.scores]
         base = made.checkpoint.base
     else:
-        mine = run.pk if run.kind == "eval" and run.result.get("n") else None
+        mine = [run.pk] if run.kind == "eval" and run.result.get("n") else []
         base = model.base if model is not None else None
     return Relations(made, model, datasets, versus(base, mine))
 
 
-def versus(base: Checkpoint | None, mine: int | None) -> tuple[int, int] | None:
-    """The newest eval of the base and this one, ready to compare; None when one is missing."""
-    scores = scores_of(base) if base is not None and mine is not None else []
-    return (scores[0].run_id, mine) if scores and mine is not None else None
+def versus(base: Checkpoint | None, mine: list[int]) -> tuple[int, int] | None:
+    """The newest evals of the base and of this model that share worlds; None without such two."""
+    if base is None or not mine:
+        return None
+    theirs = [score.run_id for score in scores_of(base)[:TRIED]]
+    pairs = ((before, after) for after in mine[:TRIED] for before in theirs)
+    return next((pair for pair in pairs if _share_worlds(*pair)), None)
+
+
+def _share_worlds(a: int, b: int) -> bool:
+    seeds = Episode.objects.filter(run_id=b).values("seed")
+    return Episode.objects.filter(run_id=a, seed__in=seeds).exists()

@@ -8,7 +8,7 @@ from apps.checkpoints.models import Checkpoint
 from apps.datasets.models import Dataset
 from apps.runs.models import Run, RunInput
 from apps.web.relations import relations_of
-from tests.games import make_run
+from tests.games import make_run, make_trace, store_games
 
 pytestmark = pytest.mark.django_db
 SCORE = {"n": 20, "unique": {"n": 20, "mean": 3.5, "low": 3.0, "high": 4.0}}
@@ -49,8 +49,12 @@ def test_a_training_says_what_it_made_and_offers_to_evaluate_it(training, client
     assert "Compare with its base" not in html  # nothing was played yet
 
 
-def test_a_played_model_is_compared_with_its_played_base(project, training):
+def test_a_played_model_is_compared_with_its_base_on_worlds_that_both_played(project, training):
     before, after = played(project, "base"), played(project, "tuned")
+    elsewhere = played(project, "tuned")  # newer, but on other worlds
+    for run, seed in ((before, 7), (after, 7), (elsewhere, 8)):
+        store_games(run, [make_trace(seed)])
+    assert relations_of(project=project, run=elsewhere).versus is None
     for run in (training, after):
         assert relations_of(project=project, run=run).versus == (before.pk, after.pk)
     assert relations_of(project=project, run=before).versus is None

@@ -41,7 +41,7 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
         "ancestors": queries.ancestors_of(row)[::-1],
         "descendants": queries.descendants_of(row),
         "lineage": lineage(row),
-        "versus": versus(row.base, found.scores[0].run_id if found.scores else None),
+        "versus": versus(row.base, [score.run_id for score in found.scores]),
         "evaluate": f"/configs/new/?file=crafter_eval_base.toml&{name}",
         "files": queries.list_files(row),
         "card": queries.model_card(row),
