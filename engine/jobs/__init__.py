@@ -40,7 +40,7 @@ def load_job(kind: str) -> Callable[[Job], dict[str, Any]]:
             raise
         raise ConfigError(
             f"A run of kind {kind} needs the package {err.name}, which is not installed here.",
-            hint="Install the training packages: make train.",
+            hint="`make up` installs the training packages; `make doctor` says how far it is.",
             code="package_missing",
         ) from err
     return function

@@ -87,7 +87,10 @@ def check_training_packages() -> Finding:
 
 def check_torch() -> Finding:
     """In a process of its own: torch never enters this one."""
-    code = "import torch; print(torch.__version__, torch.cuda.is_available())"
+    code = (
+        "import torch; on = 'a GPU' if torch.cuda.is_available() else 'the CPU'; "
+        "print(f'{torch.__version__} on {on}')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
     )
