@@ -17,7 +17,7 @@ from apps.datasets.selection import (
     read_filter,
     select_episodes,
 )
-from apps.datasets.services.writing import World, add_version, line_writer
+from apps.datasets.services.writing import LineWriter, World, add_version, line_writer
 from apps.datasets.statistics import Statistics
 from apps.traces.models import Episode, EpisodeTurn, Unlock
 
@@ -84,12 +84,7 @@ def create_dataset(
         for chunk in _batched(ids):
             names = _achievements(chunk)
             for episode in _episodes(chunk):
-                n_records = 0
-                for record in episode_records(episode, wanted):
-                    line = dump_record(record)
-                    writer.write(line)
-                    statistics.add_record(record, len(line))
-                    n_records += 1
+                n_records = _write_game(episode, wanted, writer, statistics)
                 if n_records:
                     statistics.add_episode(episode, names[episode.pk], n_records)
                     worlds.append(_world(episode, n_records))
@@ -109,6 +104,19 @@ def create_dataset(
         n_episodes=statistics.n_episodes,
         created_by=user,
     )
+
+
+def _write_game(
+    episode: Episode, wanted: DatasetFilter, writer: LineWriter, statistics: Statistics
+) -> int:
+    """Write the records of one game; how many there were."""
+    n_records = 0
+    for record in episode_records(episode, wanted):
+        line = dump_record(record)
+        writer.write(line)
+        statistics.add_record(record, len(line))
+        n_records += 1
+    return n_records
 
 
 def check_name(name: str) -> str:

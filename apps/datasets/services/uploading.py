@@ -38,9 +38,8 @@ def upload_dataset(*, project: Project, user: User | None, name: str, file: Bina
     worlds: dict[tuple[str, str, int], int] = {}
     mistakes: dict[str, str] = {}
     with line_writer() as writer:
-        number = 0
-        while line := file.readline(MAX_LINE + 1):
-            number += 1
+        lines = iter(lambda: file.readline(MAX_LINE + 1), b"")
+        for number, line in enumerate(lines, start=1):
             _check_size(number, len(line), writer.size_bytes)
             if not line.strip():
                 continue
