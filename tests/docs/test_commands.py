@@ -46,4 +46,4 @@ def test_configs_exist(page: Path) -> None:
 def test_the_patterns_find_the_commands_of_the_readme() -> None:
     text = (ROOT / "README.md").read_text()
     assert {"up", "loop", "bench"} <= set(MAKE.findall(text))
-    assert ("import_config", " configs/crafter_fft.toml --launch") in MANAGE.findall(text)
+    assert ("import_config", " configs/crafter_eval_guide.toml --launch") in MANAGE.findall(text)
