@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -29,9 +30,37 @@ KEEP_DIRECTORIES = timedelta(days=1)
 STALE_VIEWS = timedelta(minutes=10)
 
 
-def tick() -> dict[str, int]:
-    """Do every step once; returns how much each did, -1 for one that failed."""
-    return {name: _guarded(name, step) for name, step in STEPS.items()}
+def tick(*, without: str = "") -> dict[str, int]:
+    """Do every step once, but the one named; returns how much each did, -1 for one that failed."""
+    return {name: _guarded(name, step) for name, step in STEPS.items() if name != without}
+
+
+class Beside:
+    """A step in a thread of its own, never twice at once: it may take longer than a tick.
+
+    A pipeline's dataset can take minutes to write; lost shards are not to wait for it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin the step, unless it still goes on since an earlier tick."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float) -> None:
+        """Give the step time to end; what it leaves half done is done again by the next ticker."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            _guarded(self.name, STEPS[self.name])
+        finally:
+            connection.close()
 
 
 def _guarded(name: str, step: Callable[[], int]) -> int:

@@ -14,9 +14,10 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs.services import take_tick
-from apps.worker.tick import tick
+from apps.worker.tick import Beside, tick
 
 log = logging.getLogger(__name__)
+STOP_S = 4.0  # of the seconds that the supervisor gives
 
 
 class Command(BaseCommand):
@@ -37,15 +38,20 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        pipelines = Beside("pipelines")
         while not stop.wait(settings.TICK_SECONDS):
-            done = self._tick_in_turn()
+            done = self._tick_in_turn(pipelines)
             if done and any(done.values()):
                 self._show(done, json)
+        pipelines.wait(STOP_S)
 
-    def _tick_in_turn(self) -> dict[str, int]:
+    def _tick_in_turn(self, pipelines: Beside) -> dict[str, int]:
         """A tick, unless another ticker just did it or the database is away."""
         try:
-            return tick() if take_tick(every_s=settings.TICK_SECONDS) else {}
+            if not take_tick(every_s=settings.TICK_SECONDS):
+                return {}
+            pipelines.start()
+            return tick(without=pipelines.name)
         except (DatabaseError, InterfaceError) as err:
             log.warning("tick: waiting for the database: %s", err)
             connection.close()
