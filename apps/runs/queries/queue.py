@@ -139,14 +139,19 @@ def _offered() -> set[str]:
     return {need for worker in workers for need, n in worker.slots.items() if n}
 
 
-def count_states(*, project: Project | None = None) -> Counts:
-    """Runs and shards by state, in one project or all; states without any are 0."""
+def count_runs(*, project: Project | None = None) -> dict[str, int]:
+    """Runs by state, in one project or all; states without any are 0. One query."""
     runs = Run.objects.filter(project=project) if project else Run.objects.all()
+    found = dict(runs.values_list("state").annotate(n=Count("id")).order_by())
+    return {state: found.get(state, 0) for state in RunState.values}
+
+
+def count_states(*, project: Project | None = None) -> Counts:
+    """Runs and shards by state and living workers, in one project or all."""
     shards = Shard.objects.filter(run__project=project) if project else Shard.objects.all()
-    by_run = dict(runs.values_list("state").annotate(n=Count("id")).order_by())
     by_shard = dict(shards.values_list("state").annotate(n=Count("id")).order_by())
     return Counts(
-        {state: by_run.get(state, 0) for state in RunState.values},
+        count_runs(project=project),
         {state: by_shard.get(state, 0) for state in ShardState.values},
         sum(worker.alive for worker in list_workers()),
     )

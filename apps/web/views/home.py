@@ -44,7 +44,7 @@ def home(request: PageRequest) -> HttpResponse:
         "ladder": _ladder(evals),
         "failures": queries.list_runs(project=project, state="failed", limit=4).items,
         "recent": queries.list_runs(project=project, state="succeeded", limit=6).items,
-        "counts": queries.count_states(project=project).runs,
+        "counts": queries.count_runs(project=project),
         "training": read_status(),
     }
     return draw(request, "home/page.html", context)

@@ -42,7 +42,7 @@ def run_list(request: PageRequest) -> HttpResponse:
     context = {
         "page": found,
         "sparks": list_sparks(run_ids=[run.id for run in found.items]),
-        "counts": queries.count_states(project=request.actor.project).runs,
+        "counts": queries.count_runs(project=request.actor.project),
         "filters": filters,
         "kinds": KINDS,
         "states": RunState.values,
