@@ -93,11 +93,6 @@ def projects_of(user: User) -> QuerySet[Project]:
     return projects if user.is_superuser else projects.filter(membership__user=user)
 
 
-def default_project(user: User) -> Project | None:
-    """The project that a new session opens."""
-    return projects_of(user).first()
-
-
 def list_keys(project: Project) -> list[ApiKey]:
     """All keys of a project, newest first, with their users; never their clear text."""
     return list(ApiKey.objects.filter(project=project).select_related("user").order_by("-id"))

@@ -50,17 +50,6 @@ def create_user(*, username: str, password: str, email: str = "", superuser: boo
     return user
 
 
-def set_password(*, actor: Actor, user: User, password: str) -> None:
-    """Change a password; the caller has checked the old one. Raises Refused for a weak one."""
-    try:
-        validate_password(password, user)
-    except ValidationError as err:
-        raise Refused("weak_password", " ".join(err.messages), status=422) from err
-    user.set_password(password)
-    user.save(update_fields=["password"])
-    record(actor=actor, verb="user.password_changed", target=f"user:{user.pk}")
-
-
 @transaction.atomic
 def create_project(*, slug: str, name: str, owner: User) -> Project:
     """Make a project with its first admin. Raises Refused when the slug is taken."""

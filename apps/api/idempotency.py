@@ -9,20 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.timezone import now
 
 from apps.accounts.errors import Refused
 from apps.accounts.queries import actor_of_request
 from apps.api.errors import error_body
 from apps.api.models import IdempotentAnswer
 
-KEPT = timedelta(days=2)
 View = Callable[..., HttpResponse]
 
 
@@ -51,11 +48,6 @@ def idempotent(view: View) -> View:
         return response
 
     return run_once
-
-
-def forget_old_answers() -> int:
-    """Delete answers older than two days; returns how many. Called by the ticker."""
-    return IdempotentAnswer.objects.filter(created_at__lt=now() - KEPT).delete()[0]
 
 
 def _claim(
