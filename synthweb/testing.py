@@ -43,6 +43,7 @@ def main(what: str) -> int:
             bootstrap.ensure_lock("dev")
         if what in ("all", "soak"):
             install_system_parts()
+        if what != "lint":
             train_parts.install_with_progress()
     except bootstrap.SetupError as err:
         print(f"\n{err}", file=sys.stderr)
