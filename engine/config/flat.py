@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.mistakes import show
-from engine.config.play_sections import Limits, StepRewards
+from engine.config.play_sections import Limits, MathSection, StepRewards, is_math
 from engine.config.section import Section
 
 # flat name → (where else it may stand, what it is where nobody says)
@@ -56,6 +56,8 @@ PLACES: dict[str, tuple[tuple[str, ...], Any]] = {
     ),
     "model": (("policy.model", "rollout.policy_config.model"), ""),
 }
+# What differs where Math is played: one problem is one call, and there is one prompt.
+MATH_DEFAULTS: dict[str, Any] = {"task": "math", "max_turns": 1, "policy_name": "math"}
 # By Synth's contract the policy's step rewards come before the environment's: no contradiction.
 RANKED = frozenset({"step_rewards"})
 
@@ -114,8 +116,11 @@ def flatten(config: Any, seeds: tuple[int, ...]) -> Play:
     thinking = {key: values.pop(key) for key in ("thinking_mode", "thinking_budget")}
     difficulty = values.pop("difficulty")
     options = {"difficulty": difficulty, "observation": config.observation}
-    if config.split is not None:
-        options = {"split": config.split}
+    if plays_math(config):
+        for name, default in MATH_DEFAULTS.items():
+            if not _given(config, name, PLACES[name][0]):
+                values[name] = default
+        options = _math_options(config, difficulty, values["max_turns"])
     return Play(
         **values,
         options=options,
@@ -127,6 +132,40 @@ def flatten(config: Any, seeds: tuple[int, ...]) -> Play:
         shards=config.shards,
         extra={key: value for key, value in thinking.items() if value is not None},
     )
+
+
+def plays_math(config: Any) -> bool:
+    """Whether a config plays Math: by its task, else because it says which problems."""
+    given = _given(config, "task", PLACES["task"][0])
+    if given:
+        return is_math(str(given[0][1]))
+    return config.split is not None or config.math is not None
+
+
+def misfits(config: Any) -> list[str]:
+    """Sentences about keys of one task in a config that plays the other."""
+    found = []
+    if plays_math(config):
+        if any(value == "peaceful" for _, value in _given(config, *_difficulty_places())):
+            found.append("math has no difficulty peaceful: take easy, normal or hard.")
+    else:
+        found = [
+            f"{key} belongs to math, but the task is another."
+            for key in ("split", "math")
+            if getattr(config, key) is not None
+        ]
+    return found
+
+
+def _difficulty_places() -> tuple[str, tuple[str, ...]]:
+    return "difficulty", PLACES["difficulty"][0]
+
+
+def _math_options(config: Any, difficulty: str, max_turns: int) -> dict[str, Any]:
+    """What the Math task is asked for: problems never trained on, unless they are collected."""
+    split = config.split or ("train" if config.type == "rollout" else "test")
+    wanted = (config.math or MathSection()).model_dump()
+    return {"split": split, "difficulty": difficulty, "attempts": max_turns, **wanted}
 
 
 def _given(config: Section, name: str, places: tuple[str, ...]) -> list[tuple[str, Any]]:

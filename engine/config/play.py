@@ -6,10 +6,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.config.flat import Play, contradictions, flatten
+from engine.config.flat import Play, contradictions, flatten, misfits
 from engine.config.play_sections import (
     Difficulty,
     Limits,
+    MathSection,
     Observation,
     PolicySection,
     RolloutSection,
@@ -26,7 +27,7 @@ class PlayConfig(Section):
     name: str = Field("", max_length=200)
     """What lists call the run; without one, its model or its file."""
     task: str | None = None
-    """The task app that is played: crafter or math."""
+    """The task app that is played: crafter or math; crafter where nothing says math."""
     provider: str = ""
     """Who answers: `builtin` (model random or guide) or a provider of Settings; empty for a
     checkpoint of ours."""
@@ -49,8 +50,8 @@ class PlayConfig(Section):
     repeats: int = Field(1, ge=1, le=1000)
     """Games on each seed."""
     max_turns: int | None = Field(None, ge=1, le=1000)
-    """Model calls in an episode before it is cut off and scored as it stands; 10 where none is
-    given."""
+    """Model calls in an episode before it is cut off and scored as it stands; where none is given,
+    10, and 1 for math (a wrong answer may be tried again as long as there are more)."""
     max_steps: int | None = Field(None, ge=1, le=100_000)
     """Game steps in an episode before it is cut off; 10000, the game's own length, where none is
     given."""
@@ -60,7 +61,10 @@ class PlayConfig(Section):
     difficulty: Difficulty | None = None
     """How rough the world is; normal where none is given."""
     split: Literal["train", "validation", "test"] | None = None
-    """Which part of the problems (math)."""
+    """Which part of the problems (math); validation is the same as test. Without one, an eval plays
+    test and a rollout train."""
+    math: MathSection | None = None
+    """Which problems, and what answers are worth; the task is math where this or split is given."""
     concurrency: int = Field(16, ge=1, le=1024)
     """Episodes of a shard that are played at the same time."""
     temperature: float | None = Field(None, ge=0, le=5)
@@ -92,7 +96,7 @@ class PlayConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = contradictions(self)
+        problems = contradictions(self) + misfits(self)
         if self.seeds is None and self.num_episodes is None:
             problems.append('say on which worlds: seeds = "1000..1049", or num_episodes = 50.')
         if self.seeds is not None and (self.num_episodes or self.seed_start is not None):

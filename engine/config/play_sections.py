@@ -11,6 +11,16 @@ from engine.config.section import Section, not_used
 
 Difficulty = Literal["easy", "normal", "hard", "peaceful"]
 Observation = Literal["map", "compact", "synth"]
+Family = Literal[
+    "basic_arithmetic", "chain_sum", "gcd", "gsm_symbolic", "lcm", "leg_counting", "local",
+    "products", "simple_equations",
+]  # fmt: skip
+MATH_NAMES = frozenset(("math", "math-single-step"))
+
+
+def is_math(task: str) -> bool:
+    """Whether a config's task is the Math task app, under whichever of its names."""
+    return task.strip().lower().replace("_", "-") in MATH_NAMES
 
 
 class StepRewards(Section):
@@ -34,6 +44,19 @@ class StepRewards(Section):
     k_limits: dict[str, int] = {}
     """How often an achievement counts in an episode (per_achievement); 1 where none is given, 0 or
     less: always."""
+
+
+class MathSection(Section):
+    """What the task math plays, and what its answers are worth."""
+
+    family: Family = "chain_sum"
+    """Which problems: a generator of reasoning-gym, or local (the operator's file of problems)."""
+    reward_positive: float = 1.0
+    """What a correct answer is worth; a wrong one is worth 0."""
+    reward_negative_no_answer: float = -0.5
+    """What an empty answer is worth."""
+    reward_negative_no_tool: float = -1.0
+    """What a reply without a call of math_submit is worth."""
 
 
 class Limits(Section):

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.config.flat import plays_math
 from engine.config.kinds import section_of
 from engine.config.mistakes import dotted
 from engine.config.play import PlayConfig
+from engine.config.play_sections import MathSection
 from engine.config.section import Section, write_seeds
 from engine.config.sft import SftConfig
 
@@ -60,7 +62,7 @@ def resolve(config: Section, machine: Machine) -> Resolved:
         data = _fill_sft(data, config)
     effects = list(_marked(config, machine, ()))
     if isinstance(config, PlayConfig):
-        effects += _of_builtin(config)
+        effects += [*_of_builtin(config), *_of_math(config)]
     if isinstance(config, SftConfig):
         effects += _of_adapters(config)
     return Resolved(str(data["type"]), data, effects)
@@ -77,6 +79,8 @@ def _fill_play(data: dict[str, Any], config: PlayConfig) -> dict[str, Any]:
         )
     }
     flat |= {key: play.options[key] for key in ("difficulty", "split") if key in play.options}
+    if plays_math(config):
+        flat["math"] = {key: play.options[key] for key in MathSection.model_fields}
     kept = {k: v for k, v in data.items() if k not in ("num_episodes", "seed_start")}
     return {
         **kept,
@@ -126,6 +130,12 @@ def _of_builtin(config: PlayConfig) -> list[Effect]:
     reason = f"the built-in policy {config.model} makes no model call"
     given = {key: getattr(config, key) for key in _CALL_KEYS}
     return [Effect(key, value, reason) for key, value in given.items() if value is not None]
+
+
+def _of_math(config: PlayConfig) -> list[Effect]:
+    if not plays_math(config) or "observation" not in config.model_fields_set:
+        return []
+    return [Effect("observation", config.observation, "a problem is read as it is")]
 
 
 def _of_adapters(config: SftConfig) -> list[Effect]:

@@ -145,7 +145,9 @@ def _read_arguments(call: ToolCall, schema: Mapping[str, Any], *, cut_off: bool)
             raise _bad_arguments(call.name, f"{name} is missing")
     for name, value in arguments.items():
         kind = properties.get(name, {}).get("type")
-        if kind in _JSON_TYPES and not isinstance(value, _JSON_TYPES[kind]):
+        if kind == "string" and isinstance(value, int | float) and not isinstance(value, bool):
+            arguments[name] = str(value)  # `{"answer": 42}` says what `{"answer": "42"}` says
+        elif kind in _JSON_TYPES and not isinstance(value, _JSON_TYPES[kind]):
             raise _bad_arguments(call.name, f"{name} is no {kind}")
     return arguments
 

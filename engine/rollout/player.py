@@ -21,7 +21,7 @@ from engine.errors import ProviderError, ReplyError, TaskError
 from engine.llm.toolcalls import read_reply
 from engine.llm.types import ChatRequest, Policy, Reply
 from engine.rollout.recording import Ending, EpisodeSpec, PlayerOptions, new_turn, summarise
-from engine.tasks.base import DecisionRewards, Game, PastCall, Task
+from engine.tasks.base import Action, DecisionRewards, Game, PastCall, Task
 from engine.traces.record import EpisodeKey, EpisodeSummary, Step, Trace, Turn
 
 
@@ -81,7 +81,7 @@ class _Player:
         self.task, self.game, self.spec, self.policy = task, game, spec, policy
         self.options, self.watcher = options, watcher
         self.rewards = rewards
-        self.key = EpisodeKey(task.name, task.world_version, *spec)
+        self.key = EpisodeKey(task.name, game.world_version, *spec)
         self.turns: list[Turn] = []
         self.steps: list[Step] = []
         self.past: list[PastCall] = []
@@ -136,11 +136,16 @@ class _Player:
         try:
             call = read_reply(reply, self.task.tools)
             actions = self.task.read_call(call.name, call.arguments)
+            turn.actions = [str(action) for action in actions]
         except ReplyError as err:
             turn.error_code, turn.error = err.code, str(err)
-            self.past.append(PastCall((), str(err)))
-            return
-        turn.actions = [str(action) for action in actions]
+            actions = self.task.failed_call(err.code)
+        self._play(turn, actions)
+        turn.env_ms = round((time.perf_counter() - started) * 1000, 3)
+        self.past.append(PastCall(tuple(turn.actions[: turn.n_steps]), turn.error))
+
+    def _play(self, turn: Turn, actions: Sequence[Action]) -> None:
+        """The steps of one turn, as far as the episode lasts."""
         for action in actions:
             result = self.game.step(action)
             view, state_hash = self.game.view(), self.game.state_hash()
@@ -156,8 +161,6 @@ class _Player:
             if self.ended:
                 break
         turn.n_steps = len(self.steps) - turn.first_step
-        turn.env_ms = round((time.perf_counter() - started) * 1000, 3)
-        self.past.append(PastCall(tuple(turn.actions[: turn.n_steps]), ""))
 
     def _check_limits(self) -> None:
         """End the episode where its turns, tokens or money are used up."""
@@ -195,10 +198,7 @@ class _Player:
             summary,
             achievements=achievements,
             n_achievements=len(achievements),
-            # A task without achievements is scored by its rewards.
-            outcome_reward=float(len(achievements))
-            if self.task.achievements
-            else summary.episode_return,
+            outcome_reward=self.game.outcome(),
             started_at=self.started_at,
             duration_s=round(took_s, 4),
             final_hash=self.steps[-1].state_hash if self.steps else self.first_hash,

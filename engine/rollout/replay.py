@@ -31,15 +31,15 @@ def replay(trace: Trace, task: Task) -> ReplayReport:
     a trace that does not match, however odd: the report says what is wrong with it.
     """
     n_steps = len(trace.steps)
-    if trace.summary.world_version != task.world_version:
-        found, ours = trace.summary.world_version, task.world_version
-        return ReplayReport(
-            False, None, f"it was played in {found}; this program plays {ours}", n_steps
-        )
     try:
         game = task.new_game(trace.summary.seed, trace.options)
     except EngineError as err:
         return ReplayReport(False, None, f"its world cannot be made: {err}", n_steps)
+    if trace.summary.world_version != game.world_version:
+        found, ours = trace.summary.world_version, game.world_version
+        return ReplayReport(
+            False, None, f"it was played in {found}; this program plays {ours}", n_steps
+        )
     reason = _compare(game, trace.first_hash, trace.first_view)
     if reason:
         return ReplayReport(False, None, f"the fresh world differs: {reason}", n_steps)

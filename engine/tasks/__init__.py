@@ -18,6 +18,10 @@ _TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
         "engine.tasks.crafter.task:CrafterTask",
         ("grpo-crafter", "crafter-task", "CrafterClassic", "crafter_classic"),
     ),
+    "math": (
+        "engine.tasks.math.task:MathTask",
+        ("math-single-step", "math_single_step"),
+    ),
 }
 
 

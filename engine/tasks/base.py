@@ -44,6 +44,7 @@ class Game(Protocol):
     """One running episode. Deterministic: seed, options and actions decide everything."""
 
     seed: int
+    world_version: str  # the rules, and those options that make the seed's world another one
     n_steps: int
     unlocked: dict[str, int]  # achievement -> step index (from 1) at which it was unlocked
 
@@ -65,6 +66,10 @@ class Game(Protocol):
 
     def ending(self) -> str:
         """Why the game is over by its rules ("died: zombie", "answered"), "" while it runs."""
+        ...
+
+    def outcome(self) -> float:
+        """What the episode is worth as it stands: unique achievements, or 1 for solved and 0."""
         ...
 
     def details(self) -> dict[str, Any]:
@@ -120,6 +125,10 @@ class Task(Protocol):
 
     def read_call(self, name: str, arguments: Mapping[str, Any]) -> list[Action]:
         """The actions of one tool call. Raises ReplyError (see its codes): words for the model."""
+        ...
+
+    def failed_call(self, code: str) -> list[Action]:
+        """What a reply that is no usable call plays; `code` is its ReplyError's. Mostly nothing."""
         ...
 
     def step_rewards(self, options: Mapping[str, Any]) -> DecisionRewards:

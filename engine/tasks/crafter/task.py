@@ -23,6 +23,8 @@ _MOST_SEED = 2**63 - 1
 class CrafterGame:
     """One running episode (protocol: `engine.tasks.base.Game`)."""
 
+    world_version = WORLD_VERSION
+
     def __init__(self, world: World, observation: str, memory: Memory | None = None) -> None:
         self.world = world
         self.observation = observation
@@ -70,6 +72,9 @@ class CrafterGame:
         if self.world.dead:
             return f"died: {self.world.player.last_harm or 'unknown'}"
         return f"length of {self.world.n_steps} steps reached" if self.world.over else ""
+
+    def outcome(self) -> float:
+        return float(len(self.unlocked))
 
     def details(self) -> dict[str, Any]:
         player = self.world.player
@@ -142,3 +147,7 @@ class CrafterTask:
 
     def read_call(self, name: str, arguments: Mapping[str, Any]) -> list[Action]:
         return list(calls.read_call(name, arguments))
+
+    def failed_call(self, code: str) -> list[Action]:
+        del code
+        return []

@@ -244,6 +244,7 @@ def test_a_stepwise_eval_is_played_as_it_says() -> None:
 
 def test_a_math_eval_takes_its_split_and_its_policy() -> None:
     play = load_toml(MATH_EVAL).config.play()  # type: ignore[attr-defined]
-    assert play.options == {"split": "validation"}
+    assert play.options["split"] == "validation"
+    assert (play.task, play.max_turns, play.options["attempts"]) == ("math", 1, 1)
     assert (play.seeds[0], len(play.seeds), play.temperature) == (0, 50, 0.0)
     assert play.inference_url == "https://example.com/api/inference"
