@@ -25,10 +25,14 @@ Record = dict[str, Any]
 
 
 def episode_records(episode: Episode, wanted: DatasetFilter) -> Iterator[Record]:
-    """The records of one game. Raises StorageError when its payload is missing or damaged."""
+    """The records of one game. Raises StorageError when its payload is missing or damaged.
+
+    Of a branch only what was played after the fork: the turns before are the original's.
+    """
     trace = load_trace(episode)
     unlocked: list[str] = []
-    kept = {turn.index for turn in select_turns(trace.turns, wanted)}
+    own = [turn for turn in trace.turns if turn.first_step >= (episode.forked_at_step or 0)]
+    kept = {turn.index for turn in select_turns(own, wanted)}
     for turn in trace.turns:
         unlocked += [name for name in turn.unlocked if name not in unlocked]
         if turn.index in kept and (turn.content or turn.raw_calls):

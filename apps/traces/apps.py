@@ -14,5 +14,5 @@ class TracesConfig(AppConfig):
         from apps.traces.ingest import store_episodes
 
         HANDLERS["episode"] = store_episodes
-        FINISHERS["eval"] = FINISHERS["rollout"] = finish_games
+        FINISHERS["eval"] = FINISHERS["rollout"] = FINISHERS["fork"] = finish_games
         FINISHERS["verify"] = finish_verify

@@ -69,6 +69,9 @@ def _row(ctx: IngestContext, event: Event) -> Episode:
     values = {name: _plain(summary[name]) for name in _COPIED}
     values["ending"] = values["ending"][:200]
     values["error"] = values["error"][:_MAX_ERROR]
+    if ctx.run.kind == "fork":
+        original = ctx.run.inputs["original"]
+        values |= {"forked_from_id": original["id"], "forked_at_step": original["step"]}
     return Episode(
         run=ctx.run,
         shard=ctx.shard,

@@ -10,7 +10,7 @@ from engine.config.kinds import KINDS
 from engine.config.loading import Loaded, kind_of, load_json, load_toml
 from engine.config.mistakes import ConfigErrors, Mistake
 from engine.config.pipeline import PipelineConfig
-from engine.config.play import EvalConfig, PlayConfig, RolloutConfig
+from engine.config.play import EvalConfig, ForkConfig, PlayConfig, RolloutConfig
 from engine.config.play_sections import Limits, StepRewards
 from engine.config.reference import reference, schema
 from engine.config.resolving import Effect, Machine, Resolved, is_builtin, resolve
@@ -29,6 +29,7 @@ __all__ = [
     "DatasetFilter",
     "Effect",
     "EvalConfig",
+    "ForkConfig",
     "Limits",
     "Loaded",
     "Lora",

@@ -19,7 +19,7 @@ from engine.config.mistakes import (
     wrong_value,
 )
 from engine.config.pipeline import PipelineConfig
-from engine.config.play import EvalConfig, RolloutConfig
+from engine.config.play import EvalConfig, ForkConfig, RolloutConfig
 from engine.config.rl import RlConfig
 from engine.config.section import Section
 from engine.config.sft import SftConfig
@@ -28,6 +28,7 @@ from engine.config.small import BaseConfig, NoopConfig
 KINDS: dict[str, type[Section]] = {
     "eval": EvalConfig,
     "rollout": RolloutConfig,
+    "fork": ForkConfig,
     "sft": SftConfig,
     "rl": RlConfig,
     "base": BaseConfig,

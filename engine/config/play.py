@@ -132,3 +132,20 @@ class RolloutConfig(PlayConfig):
 
     type: Literal["rollout"] = "rollout"
     """rollout."""
+
+
+class ForkConfig(PlayConfig):
+    """What would another policy have done? Go on from a step of a stored game, several times."""
+
+    type: Literal["fork"] = "fork"
+    """fork."""
+    trace: int = Field(ge=1, lt=2**63)
+    """The game that is forked, by its number; it is only read."""
+    step: int = Field(0, ge=0, le=1_000_000)
+    """After how many of its steps the branches begin; 0 is the fresh world."""
+    model: str = Field("", max_length=300)
+    """Who goes on: random, guide, a provider's model, or a checkpoint; without one, who played."""
+    seeds: Seeds | None = ()
+    """The world of the game; filled in at launch."""
+    repeats: int = Field(8, ge=1, le=1000)
+    """Branches. Branch i draws its samples from the same stream for every model."""

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "eval": "engine.jobs.rollout:run",
     "rollout": "engine.jobs.rollout:run",
     "verify": "engine.jobs.verify:run",
+    "fork": "engine.jobs.fork:run",
     "sft": "engine.jobs.sft:run",
     "base": "engine.jobs.base:run",
     "noop": "engine.jobs.noop:run",

@@ -19,6 +19,7 @@ from engine.jobs.job import Job
 from engine.llm.budget import RetryBudget
 from engine.llm.types import Sampling
 from engine.rollout.loop import Table, play_all, run_beside
+from engine.rollout.opening import Opening
 from engine.rollout.policies import make_policy
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
 from engine.rollout.report import Tally
@@ -37,18 +38,19 @@ def run(job: Job) -> dict[str, Any]:
     Raises Cancelled (finished episodes are kept), ConfigError, StorageError; ProviderError or
     TaskError when not one of its episodes could be played.
     """
-    return asyncio.run(_RolloutJob(job).run())
+    return asyncio.run(PlayJob(job).run())
 
 
-class _RolloutJob:
-    """One shard being played."""
+class PlayJob:
+    """One shard being played. `opening` is where its games begin; None: in fresh worlds."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, opening: Opening | None = None) -> None:
         config = load_json(job.config).config
         if not isinstance(config, PlayConfig):
             raise ConfigError(f"A run of kind {job.kind} needs a config that plays games.")
         self.job, self.play = job, config.play()
         self.task = get_task(self.play.task)
+        self.opening = opening
         wanted = job.episodes or self.play.episodes
         self.total = len(wanted)
         self.specs = [EpisodeSpec(*pair) for pair in wanted if pair not in job.finished]
@@ -77,7 +79,8 @@ class _RolloutJob:
             job.events.log(words, "warning")
         rules = play.step_rewards.model_dump()
         rewards = (lambda: self.task.step_rewards(rules)) if play.step_rewards.enabled else None
-        table = Table(self.task, policy, player_options(play, policy_input), views, rewards)
+        options = player_options(play, policy_input)
+        table = Table(self.task, policy, options, views, rewards, self.opening)
         job.progress(self.done, self.total, "episodes")
         try:
             async with run_beside(views.run):

@@ -10,11 +10,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from engine.errors import ConfigError, EngineError
+from engine.errors import ConfigError, EngineError, StorageError
 from engine.jobs.job import Job
 from engine.rollout.replay import ReplayReport, replay
 from engine.tasks import get_task
 from engine.traces.codec import decode_trace
+from engine.traces.record import Trace
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -38,10 +39,15 @@ def run(job: Job) -> dict[str, Any]:
 def verify_file(path: Path, sha256: str | None) -> ReplayReport:
     """Replay one stored trace. A file that is missing, changed or unreadable does not verify."""
     try:
-        data = path.read_bytes()
-        if sha256 and hashlib.sha256(data).hexdigest() != sha256:
-            return ReplayReport(False, None, "the file is not the one that was stored", 0)
-        trace = decode_trace(data)
+        trace = read_trace(path, sha256)
         return replay(trace, get_task(trace.summary.task))
     except (EngineError, OSError) as err:
         return ReplayReport(False, None, str(err), 0)
+
+
+def read_trace(path: Path, sha256: str | None) -> Trace:
+    """A stored trace. Raises StorageError when it is not the one that was stored; OSError."""
+    data = path.read_bytes()
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise StorageError("the file is not the one that was stored", retryable=False)
+    return decode_trace(data)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from engine.errors import TaskError
 from engine.lease import Cancellation
 from engine.llm.types import Policy
+from engine.rollout.opening import Opening
 from engine.rollout.player import Watcher, play_episode
 from engine.rollout.recording import EpisodeSpec, PlayerOptions, broken_trace
 from engine.tasks.base import DecisionRewards, Game, Task
@@ -28,13 +29,17 @@ WORLDS_AHEAD = 2
 
 @dataclass(frozen=True)
 class Table:
-    """What all episodes of a shard share. `rewards()` makes one rewarder an episode."""
+    """What all episodes of a shard share. `rewards()` makes one rewarder an episode.
+
+    opening: where all of them begin, when they are branches of one episode.
+    """
 
     task: Task
     policy: Policy
     options: PlayerOptions
     watcher: Watcher | None = None
     rewards: Callable[[], DecisionRewards] | None = None
+    opening: Opening | None = None
 
 
 async def play_all(
@@ -118,8 +123,11 @@ class _Shard:
         await self.worlds.put(None)
 
     def _make(self, spec: EpisodeSpec) -> Game | TaskError:
+        table = self.table
         try:
-            return self.table.task.new_game(spec.seed, self.table.options.task_options)
+            if table.opening is not None:
+                return table.opening.start(table.task, table.options.task_options)
+            return table.task.new_game(spec.seed, table.options.task_options)
         except TaskError as err:
             return err
 
@@ -150,6 +158,7 @@ class _Shard:
                 table.options,
                 watcher=table.watcher,
                 rewards=table.rewards() if table.rewards else None,
+                opening=table.opening,
             )
         )
         self.playing.add(task)

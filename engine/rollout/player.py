@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from engine.errors import ProviderError, ReplyError, TaskError
 from engine.llm.toolcalls import read_reply
 from engine.llm.types import ChatRequest, Policy, Reply
+from engine.rollout.opening import Opening
 from engine.rollout.recording import Ending, EpisodeSpec, PlayerOptions, new_turn, summarise
 from engine.tasks.base import Action, DecisionRewards, Game, PastCall, Task
 from engine.traces.record import EpisodeKey, EpisodeSummary, Step, Trace, Turn
@@ -28,8 +29,8 @@ from engine.traces.record import EpisodeKey, EpisodeSummary, Step, Trace, Turn
 class Watcher(Protocol):
     """Sees an episode while it is played; must return at once."""
 
-    def begin(self, key: EpisodeKey, view: bytes) -> None:
-        """The fresh world's view."""
+    def begin(self, key: EpisodeKey, view: bytes, opening: Sequence[Step]) -> None:
+        """The view of the world that is played on; `opening` are a branch's steps before it."""
         ...
 
     def turn(self, key: EpisodeKey, turn: Turn, steps: Sequence[Step]) -> None:
@@ -46,13 +47,17 @@ async def play_episode(
     *,
     watcher: Watcher | None = None,
     rewards: DecisionRewards | None = None,
+    opening: Opening | None = None,
 ) -> Trace:
-    """Play a fresh `game` to its end and return its trace, whatever ended it.
+    """Play `game` to its end and return its trace, whatever ended it.
 
+    The game is fresh, or stands where its `opening` ends: then the trace holds that too.
     Cancelling the asyncio task that runs this ends the episode as `cancelled`: the trace so far is
     returned all the same. Raises only for bugs.
     """
-    player = _Player(task, game, spec, policy, options, watcher, rewards)
+    player = _Player(
+        task, game, spec, policy, options, watcher, rewards, opening or Opening(spec.seed)
+    )
     try:
         while not player.ended:
             await player.play_turn()
@@ -77,19 +82,23 @@ class _Player:
         options: PlayerOptions,
         watcher: Watcher | None,
         rewards: DecisionRewards | None,
+        opening: Opening,
     ) -> None:
         self.task, self.game, self.spec, self.policy = task, game, spec, policy
         self.options, self.watcher = options, watcher
         self.rewards = rewards
         self.key = EpisodeKey(task.name, game.world_version, *spec)
-        self.turns: list[Turn] = []
-        self.steps: list[Step] = []
-        self.past: list[PastCall] = []
+        self.opening = opening
+        self.turns: list[Turn] = list(opening.turns)
+        self.steps: list[Step] = list(opening.steps)
+        self.past: list[PastCall] = opening.past
         self.ended = self.ending = self.error = ""
         self.started_at, self.started = time.time(), time.monotonic()
-        self.first_view, self.first_hash = game.view(), game.state_hash()
+        view = game.view()
+        self.first_view = opening.first_view or view
+        self.first_hash = opening.first_hash or game.state_hash()
         if watcher:
-            watcher.begin(self.key, self.first_view)
+            watcher.begin(self.key, view, opening.steps)
 
     def end(self, ended: str, *, ending: str = "", error: str = "") -> None:
         """Say how the episode ended; `ended` is one of ENDINGS."""
@@ -164,8 +173,9 @@ class _Player:
 
     def _check_limits(self) -> None:
         """End the episode where its turns, tokens or money are used up."""
-        tokens = sum(turn.prompt_tokens + turn.completion_tokens for turn in self.turns)
-        cost = sum(turn.cost_usd for turn in self.turns)
+        own = self.turns[len(self.opening.turns) :]
+        tokens = sum(turn.prompt_tokens + turn.completion_tokens for turn in own)
+        cost = sum(turn.cost_usd for turn in own)
         limits = self.options
         if self.ended:
             return
@@ -191,7 +201,8 @@ class _Player:
     def _summary(self) -> EpisodeSummary:
         end = Ending(self.ended, self.ending, self.error)
         took_s = time.monotonic() - self.started
-        summary = summarise(self.key, self.options, self.turns, self.steps, end)
+        n_before = len(self.opening.turns)
+        summary = summarise(self.key, self.options, self.turns, self.steps, end, n_before)
         last_view = self.steps[-1].view if self.steps else self.first_view
         achievements = sorted(self.game.unlocked, key=lambda name: self.game.unlocked[name])
         return replace(
@@ -206,4 +217,5 @@ class _Player:
         )
 
     def _now_ms(self) -> float:
-        return round((time.monotonic() - self.started) * 1000, 3)
+        own_ms = (time.monotonic() - self.started) * 1000
+        return round(self.opening.elapsed_ms + own_ms, 3)

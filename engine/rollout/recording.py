@@ -86,8 +86,13 @@ def summarise(
     turns: Sequence[Turn],
     steps: Sequence[Step],
     end: Ending,
+    n_before: int = 0,
 ) -> EpisodeSummary:
-    """All of a summary that turns and steps say; the player adds times, scores and last state."""
+    """All of a summary that turns and steps say; the player adds times, scores and last state.
+
+    n_before: turns of a branch that were played before the fork; they cost nothing again.
+    """
+    own = turns[n_before:]
     return EpisodeSummary(
         **key._asdict(),
         policy=options.policy,
@@ -102,16 +107,16 @@ def summarise(
         n_turns=len(turns),
         n_failed_calls=sum(bool(turn.error_code) for turn in turns),
         **end._asdict(),
-        prompt_tokens=sum(turn.prompt_tokens for turn in turns),
-        completion_tokens=sum(turn.completion_tokens for turn in turns),
-        cost_usd=sum(turn.cost_usd for turn in turns),
+        prompt_tokens=sum(turn.prompt_tokens for turn in own),
+        completion_tokens=sum(turn.completion_tokens for turn in own),
+        cost_usd=sum(turn.cost_usd for turn in own),
         started_at=0.0,
         duration_s=0.0,
         final_hash="",
         turns=[{name: getattr(turn, name) for name in _TURN_ROW} for turn in turns],
         unlocks=[
             {"name": name, "step": index, "turn": step.turn}
-            for index, step in enumerate(steps)
+            for index, step in enumerate(steps, start=1)
             for name in step.unlocked
         ],
     )

@@ -40,11 +40,11 @@ def replay(trace: Trace, task: Task) -> ReplayReport:
         return ReplayReport(
             False, None, f"it was played in {found}; this program plays {ours}", n_steps
         )
-    reason = _compare(game, trace.first_hash, trace.first_view)
+    reason = compare_state(game, trace.first_hash, trace.first_view)
     if reason:
         return ReplayReport(False, None, f"the fresh world differs: {reason}", n_steps)
     for index, step in enumerate(trace.steps):
-        reason = _replay_step(game, step)
+        reason = replay_step(game, step)
         if reason:
             return ReplayReport(False, index, f"step {index} ({step.action}): {reason}", n_steps)
     if n_steps and trace.steps[-1].state_hash != trace.summary.final_hash:
@@ -52,8 +52,8 @@ def replay(trace: Trace, task: Task) -> ReplayReport:
     return ReplayReport(True, None, "", n_steps)
 
 
-def _replay_step(game: Game, step: Step) -> str:
-    """What differs in this step; "" when nothing does."""
+def replay_step(game: Game, step: Step) -> str:
+    """Play this step again; what differs from the trace, "" when nothing does."""
     try:
         result = game.step(step.action)
     except EngineError as err:
@@ -62,10 +62,11 @@ def _replay_step(game: Game, step: Step) -> str:
         return f"reward {result.reward}, the trace says {step.reward}"
     if tuple(result.unlocked) != tuple(step.unlocked):
         return f"unlocked {list(result.unlocked)}, the trace says {list(step.unlocked)}"
-    return _compare(game, step.state_hash, step.view)
+    return compare_state(game, step.state_hash, step.view)
 
 
-def _compare(game: Game, state_hash: str, view: bytes) -> str:
+def compare_state(game: Game, state_hash: str, view: bytes) -> str:
+    """How the game's state differs from what was stored; "" when it does not."""
     found = game.state_hash()
     if found != state_hash:
         return f"state {found}, the trace says {state_hash}"

@@ -43,9 +43,12 @@ class LiveViews:
         self._model = model
         self._pending: dict[EpisodeKey, _Pending] = {}
 
-    def begin(self, key: EpisodeKey, view: bytes) -> None:
-        """A new episode with its fresh world."""
-        self._pending[key] = _Pending(next_step=1, views=[view], rewards=[0.0])
+    def begin(self, key: EpisodeKey, view: bytes, opening: Sequence[Step]) -> None:
+        """A new episode with its fresh world, or a branch where it leaves its `opening`."""
+        unlocks: list[list[object]] = [
+            [name, index] for index, step in enumerate(opening, start=1) for name in step.unlocked
+        ]
+        self._pending[key] = _Pending(len(opening) + 1, [view], [0.0], unlocks)
 
     def turn(self, key: EpisodeKey, turn: Turn, steps: Sequence[Step]) -> None:
         """What one turn did; a failed call shows its reason."""

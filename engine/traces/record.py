@@ -114,7 +114,7 @@ class EpisodeSummary:
     # {index, actions, error_code, unlocked, reward, n_steps, prompt_tokens, completion_tokens,
     #  queue_ms, model_ms, env_ms}
     turns: list[dict[str, Any]] = field(default_factory=list)
-    unlocks: list[dict[str, Any]] = field(default_factory=list)  # {name, step, turn}
+    unlocks: list[dict[str, Any]] = field(default_factory=list)  # {name, step (from 1), turn}
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -103,6 +103,8 @@ class Replay {
     this.part("gain").textContent = now.unlocked.length ? `unlocked ${now.unlocked.join(", ").replaceAll("_", " ")}` : "";
     this.range.setAttribute("aria-valuetext", `step ${this.at}: ${now.action || "start"}`);
     this.transcript.show(now.turn, this.at);
+    const forkStep = this.part("fork-step");
+    if (forkStep && document.activeElement !== forkStep) forkStep.value = String(this.at);
     if (share) this.share();
   }
 
@@ -135,6 +137,11 @@ class Replay {
   /** @param {KeyboardEvent} event */
   key(event) {
     if (isTyping(event) && event.target !== this.range) return;
+    if (event.key === "f") {
+      this.part("fork-step")?.form.querySelector("select").focus();
+      event.preventDefault();
+      return;
+    }
     const keys = {
       " ": "play", ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last",
       "[": "unlock-back", "]": "unlock-on", ",": "slower", ".": "faster",

@@ -24,6 +24,7 @@ WORDS = {"verb": "cancel", "uid": "ck_000000000000", "name": "config.json"}
 CHANGES = (
     "/start/", "/runs/{run}/cancel/", "/runs/{run}/resume/", "/runs/{run}/clone/",
     "/runs/{run}/delete/", "/runs/{run}/notes/", "/traces/{trace}/verify/",
+    "/traces/{trace}/fork/",
     "/traces/{trace}/labels/", "/configs/new/", "/configs/_check/", "/datasets/new/",
     "/settings/keys/", "/settings/providers/", "/settings/aliases/",
 )  # fmt: skip

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Query, Router, Schema, Status
+from ninja import Field, Query, Router, Schema, Status
 
 from apps.accounts.errors import Refused
 from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
 from apps.api.shapes import EpisodeOut, Listed, RowId, RunDetailOut
+from apps.launch import services as launch
 from apps.runs import queries as run_queries
 from apps.traces import queries, services
 from apps.traces.models import Episode
@@ -43,6 +44,20 @@ class LabelsIn(Schema):
 
     add: list[str] = []
     remove: list[str] = []
+
+
+class ForkIn(Schema):
+    """Where and how to fork; what is left out is as in the original."""
+
+    step: int = Field(ge=0, description="After how many steps the branches begin.")
+    model: str | None = Field(None, description="random, guide, a checkpoint or provider's model.")
+    provider: str | None = None
+    n: int = Field(8, ge=1, le=1000, description="Branches.")
+    temperature: float | None = None
+    max_steps: int | None = None
+    max_turns: int | None = None
+    observation: str | None = None
+    name: str | None = None
 
 
 @router.get("/traces", response=Listed[EpisodeOut], by_alias=True)
@@ -98,6 +113,23 @@ def verify_trace(request: HttpRequest, trace_id: int) -> Status[dict[str, Any]]:
     actor = actor_of(request)
     run = services.request_verify(episode=_episode(actor, trace_id), actor=actor)
     return Status(202, RunDetailOut.of(run_queries.get_run(project=actor.project, run_id=run.pk)))
+
+
+@router.post("/traces/{trace_id}/fork", response={202: RunDetailOut})
+def fork_trace(request: HttpRequest, trace_id: int, body: ForkIn) -> Status[dict[str, Any]]:
+    """Go on from a step with any policy, `n` branches; the run that does it, of kind fork."""
+    actor = actor_of(request)
+    values = body.dict(exclude_none=True)
+    values["repeats"] = values.pop("n")
+    run = launch.fork(actor=actor, episode=_episode(actor, trace_id), values=values)
+    return Status(202, RunDetailOut.of(run_queries.get_run(project=actor.project, run_id=run.pk)))
+
+
+@router.get("/traces/{trace_id}/forks")
+def list_forks(request: HttpRequest, trace_id: int) -> dict[str, Any]:
+    """Forks of the episode: their branches, and how they ended against it with 95 % intervals."""
+    groups = queries.list_forks(episode=_episode(actor_of(request), trace_id))
+    return {"items": [group.to_json() for group in groups], "next": None}
 
 
 @router.get("/compare")

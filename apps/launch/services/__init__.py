@@ -21,7 +21,7 @@ from apps.launch.services.pipelines import (
     start_pipeline,
 )
 from apps.launch.services.plans import RunPlan
-from apps.launch.services.runs import clone, dry_run, launch, queue_draft
+from apps.launch.services.runs import clone, dry_run, fork, launch, queue_draft
 
 __all__ = [
     "RunPlan",
@@ -34,6 +34,7 @@ __all__ = [
     "code_version",
     "continue_pipeline",
     "dry_run",
+    "fork",
     "import_config",
     "import_data",
     "launch",

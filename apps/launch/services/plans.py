@@ -12,11 +12,21 @@ from django.conf import settings
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, User
 from apps.checkpoints.queries import leaked_seeds
+from apps.launch.services.forks import complete_fork
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import InputPlan, ShardPlan, create_run
-from engine.config import BaseConfig, Loaded, Play, PlayConfig, RlConfig, SftConfig, resolve
+from engine.config import (
+    BaseConfig,
+    ForkConfig,
+    Loaded,
+    Play,
+    PlayConfig,
+    RlConfig,
+    SftConfig,
+    resolve,
+)
 from engine.tasks import canonical_name
 
 _PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
@@ -67,8 +77,13 @@ def plan_run(*, project: Project, user: User | None, loaded: Loaded, dry: bool =
 
     Raises Refused(422) with what is missing and what there is.
     """
+    original = None
+    if isinstance(loaded.config, ForkConfig):
+        loaded, original = complete_fork(project=project, loaded=loaded)
     config = loaded.config
     plan = freeze(loaded)
+    if original is not None:
+        plan.add("original", original)
     if isinstance(config, PlayConfig):
         _plan_play(plan, project, config.play())
     elif isinstance(config, SftConfig):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Role
@@ -15,6 +16,7 @@ from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
 from apps.runs.models import Config, Run
 from apps.runs.services import queue_run
+from apps.traces.models import Episode
 from engine.config import Loaded, apply_sets, load_json
 
 
@@ -88,6 +90,27 @@ def clone(
         priority=run.priority,
     )
     return queue_draft(actor=actor, run=new) if queue else new
+
+
+def fork(*, actor: Actor, episode: Episode, values: Mapping[str, Any]) -> Run:
+    """Queue branches of a game; `values` are keys of a fork's config (step, model, repeats, …).
+
+    Every call makes a new run, the original is never changed. Raises ConfigErrors for bad values,
+    Refused(422) for a step or model that is not there.
+    """
+    actor.require(Role.EDITOR)
+    data = {**values, "type": "fork", "trace": episode.pk}
+    plan = plan_run(project=actor.project, user=actor.user, loaded=load_json(data))
+    name = f"{plan.model} from step {data.get('step', 0)} of trace {episode.pk}"
+    run = make_run(
+        project=actor.project,
+        user=actor.user,
+        plan=plan,
+        config=None,
+        parent=episode.run,
+        name=str(values.get("name") or name),
+    )
+    return queue_draft(actor=actor, run=run)
 
 
 def dry_run(*, actor: Actor, loaded: Loaded) -> RunPlan:

@@ -10,6 +10,7 @@ from apps.traces.queries.episodes import (
     list_episodes,
     list_labels,
 )
+from apps.traces.queries.forks import Branch, Fork, list_forks
 from apps.traces.queries.payload import (
     episode_steps,
     live_steps,
@@ -21,14 +22,17 @@ from apps.traces.queries.scores import run_scores, unlocks_of
 
 __all__ = [
     "ORDERS",
+    "Branch",
     "Comparison",
     "EpisodeDetail",
     "EpisodeQuery",
     "EpisodeRow",
+    "Fork",
     "compare_runs",
     "episode_steps",
     "get_episode",
     "list_episodes",
+    "list_forks",
     "list_labels",
     "live_steps",
     "load_payload",

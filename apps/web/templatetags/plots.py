@@ -5,6 +5,7 @@ Every plot has its numbers as text beside it, so it is hidden from screen reader
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import template
@@ -101,3 +102,19 @@ def shares(counts: dict[str, int], total: int) -> dict[str, Any]:
         for name, n in counts.items()
     ]
     return {"rows": rows}
+
+
+@register.inclusion_tag("_plot_branch.html")
+def branch_line(start: int, end: int, unlocks: Sequence[Any], longest: int) -> dict[str, Any]:
+    """A game from step `start` to `end` on an axis of `longest` steps, a tick for each unlock."""
+    return {
+        "start": _at(start, 0, longest),
+        "end": _at(end, 0, longest),
+        "ticks": [_at(_step_of(unlock), 0, longest) for unlock in unlocks],
+        "from_start": start == 0,
+    }
+
+
+def _step_of(unlock: Any) -> int:
+    """The step that unlocked it, from a row or from its dictionary."""
+    return int(unlock["step"] if isinstance(unlock, dict) else unlock.step)

@@ -46,6 +46,7 @@ KIND_ICONS = {
     "rl": "diamond",
     "base": "sapling",
     "verify": "unknown",
+    "fork": "player-sleep",
     "dataset": "wood",
     "pipeline": "furnace",
 }
@@ -56,6 +57,7 @@ KIND_WORDS = {
     "rl": "reinforcement learning",
     "base": "base model",
     "verify": "verification",
+    "fork": "fork",
     "dataset": "dataset",
     "pipeline": "pipeline",
 }

@@ -18,7 +18,7 @@ from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import text_of, whole_of
 from apps.web.relations import relations_of
 
-KINDS = ("eval", "rollout", "sft", "rl", "base", "verify")
+KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
 TILES = 12
 # What a curve is worth: how well it goes first, how fast last.

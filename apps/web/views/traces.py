@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
@@ -9,6 +10,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.errors import not_found
 from apps.accounts.models import Role
+from apps.checkpoints.queries import list_model_ids
+from apps.launch import services as launch
 from apps.traces import queries, services
 from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import decimal_of, text_of, whole_of
@@ -16,6 +19,7 @@ from apps.web.templatetags.show import ICONS
 from engine.traces.record import ENDINGS
 
 WHOLE = ("run", "seed", "min_unique", "max_unique")
+SCRIPTED = ("guide", "random")
 WORDS = ("model", "policy", "achievement", "missing", "ended", "label")
 
 
@@ -50,8 +54,58 @@ def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
     found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
     turns = queries.load_turns(found.episode, messages=False)
     n_achievements = len(found.achievements)
-    context = {"found": found, "episode": found.episode, "turns": turns, "n": n_achievements}
+    context = {
+        **_forks(found),
+        "turns": turns,
+        "n": n_achievements,
+        "at_step": min(whole_of(request.GET, "step") or 0, found.episode.n_steps),
+        "models": [*SCRIPTED, *list_model_ids(request.actor.project.pk)],
+    }
     return draw(request, "traces/page.html", context)
+
+
+@require_safe
+@page()
+def forks(request: PageRequest, trace_id: int) -> HttpResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    return draw(request, "traces/_forks.html", _forks(found))
+
+
+@require_POST
+@page(Role.EDITOR)
+def fork(request: PageRequest, trace_id: int) -> HttpResponse:
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    values: dict[str, Any] = {
+        "step": whole_of(request.POST, "step") or 0,
+        "repeats": whole_of(request.POST, "n") or 8,
+    }
+    model = text_of(request.POST, "model")
+    if model:
+        values["model"] = model
+    run = launch.fork(actor=request.actor, episode=found.episode, values=values)
+    said = f"Run {run.pk} plays {values['repeats']} branches; they appear below as they end."
+    return go(request, f"/traces/{trace_id}/?step={values['step']}#forks", said)
+
+
+def _forks(found: queries.EpisodeDetail) -> dict[str, Any]:
+    """The branches of an episode, on one axis of steps and one of differences."""
+    made = queries.list_forks(episode=found.episode)
+    ends = [branch.n_steps for each in made for branch in each.branches]
+    reach = max([1.0, *(abs(value) for value in _bounds(made))])
+    return {
+        "found": found,
+        "episode": found.episode,
+        "forks": made,
+        "longest": max([1, found.episode.n_steps, *ends]),
+        "axis_low": -reach,
+        "axis_high": reach,
+    }
+
+
+def _bounds(made: Sequence[queries.Fork]) -> list[float]:
+    found = [each.against_original for each in made if each.against_original]
+    values = [row[name] for row in found for name in ("difference", "low", "high")]
+    return [value for value in values if value is not None]
 
 
 @require_safe
