@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # What a published checkpoint may hold: weights without code, and text. Never a pickle.
 PUBLISHED = frozenset((".safetensors", ".json", ".jinja", ".txt", ".md", ".model"))
 MAX_FILES = 1000
+ADAPTER_CONFIG = "adapter_config.json"  # its presence makes a folder an adapter: engine/train
 PREFIXES = {"full": "ft", "lora": "ft", "qlora": "qft"}
 
 # Rooms above say which worlds a run's other inputs hold: the datasets register here.
@@ -46,6 +47,7 @@ def _store(ctx: IngestContext, data: Mapping[str, Any]) -> Checkpoint:
         "kind": data["kind"],
         "method": data["method"],
         "base": base,
+        "weights": _weights_of(base, data),
         "base_model": _base_model(run, base, data),
         "base_model_resolved": base.base_model_resolved or base.model_id if base else run.model,
         "run": run,
@@ -98,6 +100,13 @@ def _base_of(run: Run) -> Checkpoint | None:
     if checkpoint_id is None:
         return None
     return Checkpoint.objects.filter(project_id=run.project_id, pk=checkpoint_id).first()
+
+
+def _weights_of(base: Checkpoint | None, data: Mapping[str, Any]) -> Checkpoint | None:
+    """The checkpoint whose weights an adapter needs: its base, or that of its base's adapter."""
+    if base is None or all(file["path"] != ADAPTER_CONFIG for file in data["files"]):
+        return None
+    return base.weights or base
 
 
 def _base_model(run: Run, base: Checkpoint | None, data: Mapping[str, Any]) -> str:

@@ -11,8 +11,10 @@ from apps.runs.models import Run
 class Checkpoint(models.Model):
     """A Hugging Face folder in storage. `uid` is its name in URLs, `model_id` in configs.
 
-    `base` is the checkpoint it was trained from; `base_model` the id the config asked for and
-    `base_model_resolved` what really trained (they differ only through an operator's alias).
+    `base` is the checkpoint it was trained from; `weights` the one whose weights it needs, when it
+    is an adapter (its own files are then the adapter alone). `base_model` is the id the config
+    asked for and `base_model_resolved` what really trained (they differ only through an operator's
+    alias).
     """
 
     uid = models.CharField(max_length=40, unique=True)  # ck_<12 hex>
@@ -21,6 +23,9 @@ class Checkpoint(models.Model):
     kind = models.CharField(max_length=10)  # base | sft | rl | import
     method = models.CharField(max_length=10, default="full")  # full | lora | qlora
     base = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT)
+    weights = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="adapters"
+    )
     base_model = models.CharField(max_length=300, blank=True)
     base_model_resolved = models.CharField(max_length=300, blank=True)
     run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="checkpoints")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +61,12 @@ def run(job: Job) -> dict[str, Any]:
     Raises Cancelled (the last checkpoint is kept), TrainingError, StorageError, ConfigError.
     """
     prepare_threads()
-    from engine.train.model import load_model
     from engine.train.sft import train
 
     plan = _plan(job)
     base, data = _input(job, "base"), _input(job, "data")
     data_sha256 = _check_data(data)
-    model, tokenizer = load_model(Path(base["path"]))
+    model, tokenizer, options = _load(job, plan, Path(base["path"]))
     training, held_out = _examples(job, data, tokenizer, plan.sequence_length)
     job.events.log(
         f"{len(training)} records to train on, {len(held_out)} held out; "
@@ -78,7 +77,7 @@ def run(job: Job) -> dict[str, Any]:
         job.events.log(f"going on from checkpoint {resume.name}")
     reporter = JobReporter(job, plan.method)
     folder = job.directory / "checkpoints"
-    outcome = train(model, tokenizer, training, held_out, _options(plan), folder, reporter, resume)
+    outcome = train(model, tokenizer, training, held_out, options, folder, reporter, resume)
     if outcome.stopped == "cancelled":
         raise Cancelled(f"cancelled at step {outcome.step}; the checkpoint of that step is kept")
     _publish(job, plan, tokenizer, outcome, data_sha256)
@@ -153,16 +152,27 @@ def _plan(job: Job) -> SftPlan:
     return config.plan()
 
 
+def _load(job: Job, plan: SftPlan, folder: Path) -> tuple[Any, Any, Options]:
+    """The model as the method trains it, its tokenizer, and the options of the training.
+
+    An adapter as base: `full` trains the merged weights, the others go on with the same adapter.
+    """
+    from engine.train.adapters import attach, is_adapter, weights_folder
+    from engine.train.model import load_model, load_tokenizer, load_weights
+
+    options = _options(plan)
+    if plan.method == "full":
+        return *load_model(folder), options
+    model = load_weights(weights_folder(folder), four_bit=plan.method == "qlora")
+    if is_adapter(folder):
+        model, options = attach(model, folder, trainable=True), replace(options, lora={})
+        job.events.log("going on with the adapter of the base: its rank and layers stay")
+    return model, load_tokenizer(folder), options
+
+
 def _options(plan: SftPlan) -> Options:
     from engine.train.sft import Options
 
-    lora = {} if plan.method == "full" else plan.lora.model_dump()
-    if plan.method == "qlora":
-        raise ConfigError(
-            "qlora is not available yet",
-            hint="use train_kind = lora or fft, or leave use_qlora away",
-            code="method_unavailable",
-        )
     return Options(
         n_epochs=plan.n_epochs,
         batch_size=plan.batch_size,
@@ -176,7 +186,7 @@ def _options(plan: SftPlan) -> Options:
         log_steps=plan.log_steps,
         eval_steps=plan.validation.eval_steps,
         save_seconds=plan.save_seconds,
-        lora=lora,
+        lora={} if plan.method == "full" else plan.lora.model_dump(),
     )
 
 
@@ -217,7 +227,8 @@ def _check_data(data: dict[str, Any]) -> str:
 def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha256: str) -> None:
     from engine.train.card import Card, write_final
 
-    base = _input(job, "base").get("model_id") or plan.model
+    given = _input(job, "base")
+    base = given.get("model_id") or plan.model
     card = Card(
         title=f"Fine-tuned from {base}",
         base=str(base),
@@ -225,6 +236,7 @@ def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha
         summary=f"Supervised fine-tuning, {outcome.step} steps, {outcome.tokens:,} tokens.",
         config=asdict(_options(plan)),
         metrics=outcome.metrics,
+        weights=str(given.get("weights_model_id") or ""),
     )
     folder = job.directory / "checkpoint"
     files = write_final(outcome.model, tokenizer, folder, card)

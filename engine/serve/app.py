@@ -47,7 +47,13 @@ class Service:
 
     async def list_models(self, _: Request) -> Response:
         rows = [
-            {"id": m.model_id, "object": "model", "created": m.loaded_at, "owned_by": "synthweb"}
+            {
+                "id": m.model_id,
+                "object": "model",
+                "created": m.loaded_at,
+                "owned_by": "synthweb",
+                "base": m.base.folder.name,  # those of one base decode together
+            }
             for m in self.models.list()
         ]
         return JSONResponse({"object": "list", "data": rows})

@@ -3,18 +3,22 @@
 All rows share one key-value cache whose right edge is now: a row that joins is padded on the left
 to the length of the others (or they to its length), a row that ends is cut out. Positions are each
 row's own, so padding changes nothing but the attention mask. Works for every Hugging Face decoder
-with full attention. A cache of common prefixes does not pay here: the small model's system prompt
-is one token.
+with full attention. Rows of one batch may each go through an adapter of their own (PEFT's mixed
+batches); beginnings that prompts share are read once (`prefixes.py`), where the owner asks for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+
+from engine.serve.prefixes import Keys, Prefixes, Shared
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Row:
     max_tokens: int
     stop_ids: frozenset[int]
     generator: torch.Generator
+    adapter: str = ""  # a name given to Batch.add_adapter; "" for the model as it is
     completion: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finish_reason: str = ""  # "" while it runs; "stop" or "length"
@@ -37,55 +42,128 @@ class Row:
 
 
 class Batch:
-    """The rows that decode together. Not thread-safe: one thread owns it."""
+    """The rows that decode together. Not thread-safe: one thread owns it.
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model = model
+    prefixes: keeps what prompts share; leave it away where the weights change between requests.
+    """
+
+    def __init__(self, model: PreTrainedModel, prefixes: Prefixes | None = None) -> None:
+        self.model: Any = model
+        self.prefixes = prefixes
+        self._adapters: list[str] = []  # those in the model, dropped ones that are still there too
+        self._dropped: set[str] = set()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all rows, whatever state a failed step left them in."""
         self.rows: list[Row] = []
-        self._keys: list[tuple[Tensor, Tensor]] = []  # a layer: (B, heads, T, head_dim), twice
-        self._mask = torch.zeros((0, 0), dtype=torch.long, device=model.device)  # (B, T)
+        self._keys: Keys = []
+        self._mask = torch.zeros((0, 0), dtype=torch.long, device=self.model.device)  # (B, T)
+
+    def add_adapter(self, name: str, folder: Path) -> None:
+        """Read an adapter; rows that name it go through it, the others past it."""
+        from peft import PeftModel
+
+        options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+        if isinstance(self.model, PeftModel):
+            self.model.load_adapter(folder, adapter_name=name, **options)
+        else:
+            self.model = PeftModel.from_pretrained(self.model, folder, adapter_name=name, **options)
+        self.model.eval()
+        self._adapters.append(name)
+        self._delete_dropped()
+
+    def drop_adapter(self, name: str) -> None:
+        """Forget an adapter; rows that still use it end as cancelled."""
+        self.drop([row for row in self.rows if row.adapter == name])
+        if self.prefixes is not None:
+            self.prefixes.forget(name)
+        self._dropped.add(name)
+        self._delete_dropped()
+
+    def _delete_dropped(self) -> None:
+        """Take dropped adapters out of the model, but for the last: PEFT needs one."""
+        for name in [name for name in self._adapters if name in self._dropped]:
+            if len(self._adapters) > 1:
+                self.model.delete_adapter(name)
+                self._adapters.remove(name)
 
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
         """Read the prompts of new rows and sample the first token of each."""
-        width = max(len(row.prompt) for row in rows)
+        for shared, group in self._by_beginning(rows):
+            past = self.prefixes.take(shared, len(group)) if self.prefixes and shared else []
+            keys, mask = self._read(group, past)
+            if self.prefixes is not None and not shared:
+                for index, row in enumerate(group):
+                    self.prefixes.learn(row.adapter, row.prompt, keys, index)
+            self._merge(group, keys, mask)
+        self._leave()
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Sample one more token for every row."""
+        device = self.model.device
+        last = torch.tensor([[row.completion[-1]] for row in self.rows], device=device)
+        positions = torch.tensor([[row.length - 1] for row in self.rows], device=device)
+        ones = torch.ones((len(self.rows), 1), dtype=torch.long, device=device)
+        self._mask = torch.cat([self._mask, ones], dim=1)
+        cache = DynamicCache(self._keys)
+        logits = self._forward(self.rows, last, self._mask, positions, cache)
+        self._keys = _layers(cache)
+        _sample_into(self.rows, logits)
+        self._leave()
+
+    def _by_beginning(self, rows: Sequence[Row]) -> list[tuple[Shared | None, list[Row]]]:
+        """Rows that can be read together, with the kept beginning that all of them share."""
+        groups: dict[Any, tuple[Shared | None, list[Row]]] = {}
+        for row in rows:
+            shared = self.prefixes.find(row.adapter, row.prompt) if self.prefixes else None
+            known, group = groups.get(shared and shared.name, (shared, []))
+            if shared and known and known.size < shared.size:
+                shared = known
+            groups[shared and shared.name] = (shared, [*group, row])
+        return list(groups.values())
+
+    def _read(self, rows: Sequence[Row], past: Keys) -> tuple[Keys, Tensor]:
+        """Prompts behind a beginning that is read already: keys and mask, all ending on the right.
+
+        past: (1, heads, P, head_dim) a layer, or empty. Samples the first token of each row.
+        """
+        done = past[0][0].shape[2] if past else 0
+        width = max(len(row.prompt) for row in rows) - done
         ids = torch.zeros((len(rows), width), dtype=torch.long)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
         for index, row in enumerate(rows):
-            ids[index, width - len(row.prompt) :] = torch.tensor(row.prompt)
-            mask[index, width - len(row.prompt) :] = 1
-        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        cache = DynamicCache()
+            rest = row.prompt[done:]
+            ids[index, width - len(rest) :] = torch.tensor(rest)
+            mask[index, width - len(rest) :] = 1
+        device = self.model.device
+        ids, mask = ids.to(device), mask.to(device)
+        positions = (mask.cumsum(1) - 1).clamp(min=0) + done
+        known = torch.ones((len(rows), done), dtype=torch.long, device=device)
+        n_rows = len(rows)
+        spread = [(k.expand(n_rows, -1, -1, -1), v.expand(n_rows, -1, -1, -1)) for k, v in past]
+        cache = DynamicCache(spread) if past else DynamicCache()
+        full = torch.cat([known, mask], dim=1)
+        _sample_into(rows, self._forward(rows, ids, full, positions, cache))
+        return _to_the_right(_layers(cache), mask, done)
+
+    def _forward(
+        self, rows: Sequence[Row], ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
+    ) -> Tensor:
+        """Logits of the last column, (B, V); each row through its adapter."""
+        mixed = {"adapter_names": [r.adapter or "__base__" for r in rows]} if self._adapters else {}
         output = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
             past_key_values=cache,
             logits_to_keep=1,
+            **mixed,
         )
-        _sample_into(rows, output.logits[:, -1])
-        self._merge(rows, _layers(cache), mask)
-        self._leave()
-
-    @torch.inference_mode()
-    def step(self) -> None:
-        """Sample one more token for every row."""
-        last = [[row.completion[-1]] for row in self.rows]
-        positions = [[row.length - 1] for row in self.rows]
-        device = self.model.device
-        ones = torch.ones((len(self.rows), 1), dtype=torch.long, device=device)
-        self._mask = torch.cat([self._mask, ones], dim=1)
-        cache = DynamicCache(self._keys)
-        output = self.model(
-            input_ids=torch.tensor(last, device=device),
-            attention_mask=self._mask,
-            position_ids=torch.tensor(positions, device=device),
-            past_key_values=cache,
-        )
-        self._keys = _layers(cache)
-        _sample_into(self.rows, output.logits[:, -1])
-        self._leave()
+        logits: Tensor = output.logits[:, -1]
+        return logits
 
     def drop(self, rows: Sequence[Row]) -> None:
         """Stop rows that nobody waits for any more."""
@@ -93,7 +171,7 @@ class Batch:
             row.finish_reason = row.finish_reason or "cancelled"
         self._leave()
 
-    def _merge(self, rows: Sequence[Row], keys: list[tuple[Tensor, Tensor]], mask: Tensor) -> None:
+    def _merge(self, rows: Sequence[Row], keys: Keys, mask: Tensor) -> None:
         """Put new rows below the old ones, both padded on the left to one width."""
         if self.rows:
             width = max(mask.shape[1], self._mask.shape[1])
@@ -157,7 +235,27 @@ def _sample_into(rows: Sequence[Row], logits: Tensor) -> None:
             row.finish_reason = "length"
 
 
-def _layers(cache: DynamicCache) -> list[tuple[Tensor, Tensor]]:
+def _to_the_right(keys: Keys, mask: Tensor, done: int) -> tuple[Keys, Tensor]:
+    """Close the gap between a shared beginning and the padded rests behind it.
+
+    keys: (B, heads, done + S, head_dim) a layer; mask: (B, S) of the rests. Result: the same width,
+    every row's `done` + own columns at the right edge, and the mask of that, (B, done + S).
+    """
+    width = done + mask.shape[1]
+    gaps = mask.shape[1] - mask.sum(1, keepdim=True)  # (B, 1)
+    columns = torch.arange(width, device=mask.device)[None]  # (1, T)
+    whole = (columns >= gaps).long()
+    if not done or not bool(gaps.any()):
+        return keys, whole
+    source = torch.where(columns < gaps + done, (columns - gaps).clamp(min=0), columns)  # (B, T)
+
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.gather(2, source[:, None, :, None].expand_as(tensor))
+
+    return [(move(k), move(v)) for k, v in keys], whole
+
+
+def _layers(cache: DynamicCache) -> Keys:
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 

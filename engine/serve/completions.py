@@ -36,6 +36,7 @@ def open_ticket(model: LoadedModel, body: ChatBody) -> Ticket:
         max_tokens=min(body.limit, room),
         stop_ids=model.stop_ids,
         generator=seeded_generator(body.seed),
+        adapter=model.adapter,
     )
     ticket = Ticket(row, asyncio.get_running_loop())
     model.worker.submit(ticket)

@@ -1,4 +1,4 @@
-"""The thread that decodes for one model and takes waiting requests between two steps.
+"""The thread that decodes for one base model and takes waiting requests between two steps.
 
 A request is submitted from the event loop and answered there; the thread owns model and batch.
 """
@@ -10,12 +10,15 @@ import ctypes
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import torch
 from transformers import PreTrainedModel
 
 from engine.serve.batch import Batch, Row
+from engine.serve.prefixes import Prefixes
 
 MAX_ROWS = 64  # decode together
 MAX_JOIN = 32  # prompts read at once, so that running rows do not wait long
@@ -49,7 +52,8 @@ class Worker:
     """Decodes for one model in its own thread until `close`."""
 
     def __init__(self, model: PreTrainedModel, name: str) -> None:
-        self.model = model.eval()
+        self.batch = Batch(model.eval(), Prefixes())
+        self._calls: deque[tuple[Callable[[Batch], None], Future[None]]] = deque()
         self._waiting: deque[Ticket] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -69,6 +73,16 @@ class Worker:
             self._waiting.append(ticket)
             self._wake.notify()
 
+    def call(self, change: Callable[[Batch], None], timeout_s: float = 120.0) -> None:
+        """Do something to the batch between two steps and wait for it; its errors are raised."""
+        done: Future[None] = Future()
+        with self._wake:
+            if self._closed:
+                return
+            self._calls.append((change, done))
+            self._wake.notify()
+        done.result(timeout_s)
+
     def close(self) -> None:
         """End the thread after the running step; open requests get an error."""
         with self._wake:
@@ -77,26 +91,30 @@ class Worker:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
-        batch = Batch(self.model)
         tickets: list[Ticket] = []
         while True:
-            joining = self._take(idle=not batch.rows, room=MAX_ROWS - len(batch.rows))
+            rows = self.batch.rows
+            joining = self._take(idle=not rows, room=MAX_ROWS - len(rows))
             if joining is None:
                 break
             try:
-                tickets = self._advance(batch, tickets, joining)
+                self._do_calls()
+                tickets = self._advance(self.batch, tickets, joining)
             except Exception as err:  # a request must never hang: whoever waits is told
                 _tell([*tickets, *joining], err)
-                batch, tickets = Batch(self.model), []
+                self.batch.clear()
+                tickets = []
             self.n_active = len(tickets)
         gone = RuntimeError("the model was unloaded")
         _tell([*tickets, *self._waiting], gone)
+        for _, done in self._calls:
+            done.set_exception(gone)
 
     def _take(self, *, idle: bool, room: int) -> list[Ticket] | None:
         """Requests that may join now; waits when there is nothing else to do. None: closed."""
         with self._wake:
             kept = idle  # memory that only the last requests needed
-            while idle and not self._waiting and not self._closed:
+            while idle and not (self._waiting or self._calls or self._closed):
                 if not self._wake.wait(IDLE_S if kept else None):
                     give_memory_back()
                     kept = False
@@ -108,6 +126,14 @@ class Worker:
         for ticket in taken:
             ticket.queue_ms = (now - ticket.submitted) * 1000
         return [ticket for ticket in taken if not ticket.dropped]
+
+    def _do_calls(self) -> None:
+        while self._calls:
+            change, done = self._calls.popleft()
+            try:
+                done.set_result(change(self.batch))
+            except Exception as err:  # it belongs to whoever called
+                done.set_exception(err)
 
     def _advance(self, batch: Batch, tickets: list[Ticket], joining: list[Ticket]) -> list[Ticket]:
         """One step for those that run, then the newcomers' prompts. Returns who still runs."""

@@ -16,7 +16,10 @@ from engine.train.checkpoints import publish_folder
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the README of a checkpoint says. `data_sha256` is empty where no dataset was used."""
+    """What the README of a checkpoint says. `data_sha256` is empty where no dataset was used.
+
+    `weights` names the model that an adapter belongs to, where that is not its `base`.
+    """
 
     title: str
     base: str
@@ -24,6 +27,7 @@ class Card:
     summary: str
     config: Mapping[str, Any]
     metrics: Mapping[str, float]
+    weights: str = ""
 
 
 def write_final(
@@ -31,13 +35,16 @@ def write_final(
 ) -> list[FileData]:
     """Write the checkpoint that is published: safetensors, tokenizer, README. Staged and renamed.
 
-    Adapters are merged into the weights, so that every checkpoint can be served and trained alike.
+    Of a model with an adapter only the adapter is written, naming the weights it belongs to.
     """
     staged = folder.parent / f".staged-{folder.name}"
     staged.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    model.save_pretrained(staged)
+        for adapter in model.peft_config.values():
+            adapter.base_model_name_or_path = card.weights or card.base
+        model.save_pretrained(staged, save_embedding_layers=False)
+    else:
+        model.save_pretrained(staged)
     tokenizer.save_pretrained(staged)
     (staged / "README.md").write_text(render_card(card), encoding="utf-8")
     return publish_folder(staged, folder)

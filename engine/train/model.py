@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -20,6 +21,9 @@ from transformers import (
 )
 
 from engine.errors import TrainingError
+from engine.train.adapters import attach, is_adapter, merged, weights_folder
+
+_FORM = "a checkpoint is a folder with config.json, model.safetensors and tokenizer.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +70,66 @@ def hidden_std(width: int) -> float:
 
 
 def load_model(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model (fp32 on CPU, bf16 on a GPU) and tokenizer of a local folder; safetensors only.
+    """Whole model (fp32 on CPU, bf16 on a GPU) and tokenizer of a checkpoint's folder.
 
-    Raises TrainingError when the folder is no such checkpoint. Never runs code from the folder,
-    never looks for files anywhere else.
+    An adapter is merged into the weights of its base. Raises TrainingError when the folder is no
+    such checkpoint. Safetensors only: never runs code from the folder, never looks elsewhere.
     """
+    model = load_weights(weights_folder(path))
+    if is_adapter(path):
+        model = merged(attach(model, path, trainable=False))
+    return model, load_tokenizer(path)
+
+
+def load_weights(folder: Path, *, four_bit: bool = False) -> PreTrainedModel:
+    """The whole weights of a folder, or held in 4 bits (NF4, scales quantised too) for QLoRA."""
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    options: dict[str, Any] = {"quantization_config": _in_four_bits(dtype)} if four_bit else {}
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            path,
+            folder,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
+            **options,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as err:
-        raise TrainingError(
-            f"{path.name}: no usable checkpoint: {err}",
-            hint="a checkpoint is a folder with config.json, model.safetensors and tokenizer.json",
-        ) from err
-    if torch.cuda.is_available():
+        raise TrainingError(f"{folder.name}: no usable checkpoint: {err}", hint=_FORM) from err
+    if four_bit:
+        _keep_the_format(model)
+    elif torch.cuda.is_available():
         model = model.to("cuda")
-    return model, tokenizer
+    return model
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint's folder. Raises TrainingError."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as err:
+        raise TrainingError(f"{folder.name}: no usable tokenizer: {err}", hint=_FORM) from err
+    return tokenizer
+
+
+def _keep_the_format(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from repacking weights when a CPU measures a loss between two steps.
+
+    Its inference format is bfloat16, fails for layers narrower than 64, and training goes on in it.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _in_four_bits(dtype: torch.dtype) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )

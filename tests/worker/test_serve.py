@@ -23,7 +23,7 @@ from apps.worker.serve import run_server
 from tests.servers.waiting import wait_until
 
 pytest.importorskip("torch")
-MAX_MODELS = 4  # of one process: engine/serve/models.py
+MAX_MODELS = 4  # bases of one process: engine/serve/models.py
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 
@@ -44,9 +44,13 @@ def checkpoint(folder, project) -> Checkpoint:
     return store(folder, project, "ck_0123456789ab", "synthweb/tiny")
 
 
-def store(folder: Path, project: Project, uid: str, model_id: str) -> Checkpoint:
+def store(
+    folder: Path, project: Project, uid: str, model_id: str, weights: Checkpoint | None = None
+) -> Checkpoint:
     """A checkpoint's row with its files."""
-    row = Checkpoint.objects.create(uid=uid, project=project, model_id=model_id, kind="base")
+    row = Checkpoint.objects.create(
+        uid=uid, project=project, model_id=model_id, kind="base", base=weights, weights=weights
+    )
     for path in (p for p in folder.rglob("*") if p.is_file()):
         sha256 = storage.file_digest(path)
         CheckpointFile.objects.create(
@@ -135,3 +139,60 @@ def test_a_model_that_made_room_for_others_is_loaded_again_when_wanted(slot, che
         held = [row["id"] for row in client.get("/v1/models").json()["data"]]
     assert (checkpoint.uid in held, len(held)) == (True, MAX_MODELS)
     assert server.state == ServerState.READY
+
+
+@pytest.fixture(scope="module")
+def adapter_folder(tmp_path_factory) -> Path:
+    """A random adapter of the weights in `folder`."""
+    from peft import LoraConfig, get_peft_model
+
+    from engine.train.card import Card, write_final
+    from tests.engine.train.cast import tiny_model, tiny_tokenizer
+
+    made = tmp_path_factory.mktemp("adapter")
+    tokenizer = tiny_tokenizer()
+    lora = LoraConfig(
+        r=4, lora_alpha=256, target_modules="all-linear", init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )  # fmt: skip
+    model = get_peft_model(tiny_model(tokenizer), lora)
+    write_final(model, tokenizer, made / "final", Card("t", "synthweb/tiny", "", "", {}, {}))
+    return made / "final"
+
+
+def test_adapters_are_served_beside_their_base_without_a_copy_of_it(
+    slot, checkpoint, project, adapter_folder
+):
+    adapters = [
+        store(
+            adapter_folder, project, f"ck_0000000000a{n}", f"ft:synthweb/tiny:job_{n}", checkpoint
+        )
+        for n in range(2)
+    ]
+    for wanted in (checkpoint, *adapters):
+        want_model(wanted)
+        wait_until(lambda row=wanted: state_of(row) == ServerState.READY, "the model", 120)
+    server = ModelServer.objects.get()
+    headers = {"Authorization": f"Bearer {secret_of(server)}"}
+    with httpx.Client(base_url=server.address, headers=headers, timeout=60) as client:
+        texts = [answer_of(client, row.uid) for row in (checkpoint, *adapters)]
+        held = client.get("/v1/models").json()["data"]
+        assert len({row["base"] for row in held}) == 1
+        stop_model(checkpoint)
+        wait_until(lambda: len(client.get("/v1/models").json()["data"]) == 2, "the base to go", 30)
+        assert answer_of(client, adapters[0].uid) == texts[1]
+    assert texts[1] == texts[2] != texts[0]
+
+
+def answer_of(client: httpx.Client, uid: str) -> list[int]:
+    body = {
+        "model": uid,
+        "messages": [{"role": "user", "content": "tree left 1"}],
+        "max_tokens": 8,
+        "temperature": 0,
+        "return_token_ids": True,
+    }
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    ids: list[int] = answer.json()["choices"][0]["completion_token_ids"]
+    return ids

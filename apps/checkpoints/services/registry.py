@@ -33,14 +33,14 @@ def request_stop(*, actor: Actor, checkpoint: Checkpoint) -> None:
 def delete_checkpoint(*, actor: Actor, checkpoint: Checkpoint) -> None:
     """Hide a checkpoint and forget its files; lineage keeps its name. Safe twice.
 
-    Raises Refused(409) while a checkpoint that was trained from it as an adapter needs its weights.
+    Raises Refused(409) while an adapter needs its weights.
     """
     actor.require(Role.ADMIN)
-    adapters = Checkpoint.objects.filter(base=checkpoint, deleted_at=None).exclude(method="full")
+    adapters = Checkpoint.objects.filter(weights=checkpoint, deleted_at=None)
     if adapters.exists():
         raise Refused(
             "in_use",
-            f"{checkpoint.model_id} is the base of {adapters.count()} adapters that need it.",
+            f"{checkpoint.model_id} holds the weights that {adapters.count()} adapters need.",
             "Delete those first.",
             status=409,
         )

@@ -73,6 +73,7 @@ def find_base(project: Project, model: str) -> Found:
         "model_id": checkpoint.model_id,
         "base_model": root if model.startswith(TRAINED) else model,
         "base_model_resolved": checkpoint.base_model_resolved or checkpoint.model_id,
+        "weights_model_id": (checkpoint.weights or checkpoint).model_id,
     }
     return Found(inputs, (InputPlan("checkpoint", checkpoint.pk, "base"),), warnings, checkpoint)
 

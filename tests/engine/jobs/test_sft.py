@@ -35,12 +35,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def prepare(directory: Path, inputs: dict[str, Any], **training: Any) -> Path:
+def prepare(directory: Path, inputs: dict[str, Any], kind: str = "fft", **training: Any) -> Path:
     """A run directory for `python -m engine`."""
     config = {
         "type": "sft",
         "job": {"model": "test/tiny", "data": "dataset:1"},
-        "hyperparameters": {"n_epochs": 200, "batch_size": 8, "learning_rate": 5e-3},
+        "hyperparameters": {
+            "n_epochs": 200,
+            "batch_size": 8,
+            "learning_rate": 5e-3,
+            "train_kind": kind,
+        },
         "training": {"max_steps": 10, "log_steps": 2, **training},
     }
     directory.mkdir()
@@ -123,3 +128,49 @@ def test_a_changed_dataset_is_refused(tmp_path: Path, inputs: dict[str, Any]) ->
     error = events(directory, "result")[-1]["error"]
     assert error["code"] == "storage_error"
     assert "the run froze" in error["message"]
+
+
+@pytest.mark.parametrize("kind", ["lora", "qlora"])
+def test_an_adapter_is_published_alone_and_goes_on_where_it_is_the_base(
+    tmp_path: Path, inputs: dict[str, Any], kind: str
+) -> None:
+    first = prepare(tmp_path / "1", inputs, kind, max_steps=30, lora={"r": 4, "alpha": 8})
+    assert start(first).wait(timeout=180) == 0, events(first, "result")
+    (final,) = [c for c in events(first, "checkpoint") if c["final"]]
+    names = {file["path"] for file in final["files"]}
+    assert (final["method"], names & {"adapter_config.json", "model.safetensors"}) == (
+        kind,
+        {"adapter_config.json"},
+    )
+    folder = first / final["path"]
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "test/tiny"
+    (folder / "base").symlink_to(inputs["base"]["path"])
+    again = {**inputs, "base": {"path": str(folder), "model_id": "ft:test/tiny:job_1"}}
+    second = prepare(tmp_path / "2", again, kind, max_steps=5)
+    assert start(second).wait(timeout=180) == 0, events(second, "result")
+    before, after = (events(d, "metric") for d in (first, second))
+    losses = [
+        rows[i]["values"]["train.loss"] for rows, i in ((before, 0), (before, -1), (after, 0))
+    ]
+    assert losses[2] == pytest.approx(losses[1], abs=(losses[0] - losses[1]) / 4)
+
+
+def test_all_weights_can_be_trained_from_an_adapter_and_one_can_be_merged(
+    tmp_path: Path, inputs: dict[str, Any]
+) -> None:
+    first = prepare(tmp_path / "1", inputs, "lora", max_steps=5)
+    assert start(first).wait(timeout=180) == 0
+    folder = first / "checkpoint"
+    (folder / "base").symlink_to(inputs["base"]["path"])
+    again = {**inputs, "base": {"path": str(folder)}}
+    second = prepare(tmp_path / "2", again, "fft", max_steps=2)
+    assert start(second).wait(timeout=180) == 0
+    whole = load_file(second / "checkpoint" / "model.safetensors")
+    command = [sys.executable, "-m", "engine.train.adapters", str(folder), str(tmp_path / "out")]
+    subprocess.run(command, check=True)
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    base = load_file(Path(inputs["base"]["path"]) / "model.safetensors")
+    assert merged.keys() == whole.keys() == base.keys()
+    assert any((merged[name] != base[name]).any() for name in merged)
+    assert (tmp_path / "out" / "README.md").is_file()

@@ -1,19 +1,33 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
+from peft import LoraConfig, get_peft_model
 
 from engine.serve.batch import Batch, Row, sample
+from engine.serve.prefixes import Prefixes
 from engine.serve.worker import seeded_generator
+from engine.train.card import Card, write_final
+from engine.train.model import load_model
 from tests.engine.train.cast import tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()
 MODEL = tiny_model(TOKENIZER).eval()
+SHARP = 0.02  # fresh weights hardly prefer anything: at this temperature they do
 
 
-def row(text: str, seed: int = 0, max_tokens: int = 12, temperature: float = 1.0) -> Row:
+def row(
+    text: str,
+    seed: int = 0,
+    max_tokens: int = 12,
+    temperature: float = 1.0,
+    adapter: str = "",
+) -> Row:
     ids = TOKENIZER(text)["input_ids"]
     generator = seeded_generator(seed)
-    return Row(ids, temperature, 1.0, max_tokens, frozenset([-1]), generator)
+    return Row(ids, temperature, 1.0, max_tokens, frozenset([-1]), generator, adapter)
 
 
 def finish(batch: Batch) -> None:
@@ -86,3 +100,83 @@ def test_temperature_zero_takes_the_most_likely() -> None:
     token, logprob = sample(logits, 0.0, 1.0, seeded_generator(None))
     assert token == 1
     assert abs(logprob - torch.log(torch.tensor(0.6)).item()) < 1e-5
+
+
+def adapter(folder: Path, seed: int) -> Path:
+    """A random adapter of MODEL as a checkpoint's folder, with its base beside it."""
+    base = tiny_model(TOKENIZER)
+    torch.manual_seed(seed)
+    lora = LoraConfig(
+        r=4, lora_alpha=64, target_modules="all-linear", init_lora_weights=False,
+        task_type="CAUSAL_LM",
+    )  # fmt: skip
+    model = get_peft_model(base, lora)
+    write_final(model, TOKENIZER, folder / f"a{seed}", Card("t", "test/tiny", "", "", {}, {}))
+    if not (folder / "base").exists():
+        write_final(tiny_model(TOKENIZER), TOKENIZER, folder / "base", Card("", "", "", "", {}, {}))
+    (folder / f"a{seed}" / "base").symlink_to("../base")
+    return folder / f"a{seed}"
+
+
+def test_rows_of_one_batch_go_each_through_their_own_adapter(tmp_path: Path) -> None:
+    folders = {"one": adapter(tmp_path, 1), "two": adapter(tmp_path, 2)}
+    expected = {"": alone(MODEL, row("tree left 2", 7, temperature=SHARP))}
+    for name, folder in folders.items():
+        expected[name] = alone(
+            load_model(folder)[0].eval(), row("tree left 2", 7, temperature=SHARP)
+        )
+    assert len({tuple(ids) for ids in expected.values()}) == 3
+    batch = Batch(tiny_model(TOKENIZER).eval())
+    rows = {}
+    for name in ("", "one", "two"):
+        if name:
+            batch.add_adapter(name, folders[name])
+        rows[name] = row("tree left 2", 7, temperature=SHARP, adapter=name)
+    batch.join(list(rows.values()))
+    finish(batch)
+    assert {name: r.completion for name, r in rows.items()} == expected
+
+
+def test_a_dropped_adapter_leaves_the_base_and_can_come_back(tmp_path: Path) -> None:
+    folder = adapter(tmp_path, 1)
+    expected = alone(MODEL, row("cow", 3, temperature=SHARP))
+    batch = Batch(tiny_model(TOKENIZER).eval(), Prefixes())
+    batch.add_adapter("one", folder)
+    user = row("cow", 3, temperature=SHARP, adapter="one")
+    batch.join([user])
+    batch.drop_adapter("one")
+    assert (user.finish_reason, batch.rows) == ("cancelled", [])
+    base = row("cow", 3, temperature=SHARP)
+    batch.join([base])
+    finish(batch)
+    assert base.completion == expected
+    batch.add_adapter("again", folder)
+    again = row("cow", 3, temperature=SHARP, adapter="again")
+    batch.join([again])
+    finish(batch)
+    assert again.completion == alone(load_model(folder)[0].eval(), row("cow", 3, temperature=SHARP))
+
+
+def test_a_shared_beginning_is_read_once_and_changes_nothing() -> None:
+    system = "tree cow water stone left right up do " * 8
+    texts = [f"{system}{end}" for end in ("cow", "water left", "stone " * 9, "tree up right")]
+    expected = [alone(MODEL, row(text, seed)) for seed, text in enumerate(texts)]
+    prefixes = Prefixes()
+    batch = Batch(MODEL, prefixes)
+    for text in texts[:2]:
+        alone(MODEL, row(text, 9), batch)
+    assert prefixes.n_hits == 0
+    rows = [row(text, seed) for seed, text in enumerate(texts)]
+    batch.join(rows)
+    finish(batch)
+    assert prefixes.n_hits == len(rows)
+    assert prefixes.tokens_saved >= len(rows) * 64
+    assert [r.completion for r in rows] == expected
+
+
+def alone(model: Any, asked: Row, batch: Batch | None = None) -> list[int]:
+    """What a row says in a batch of its own."""
+    batch = batch or Batch(model)
+    batch.join([asked])
+    finish(batch)
+    return asked.completion
