@@ -119,6 +119,8 @@ def _verdict(run: Run, result: PairedDifference) -> str:
     by = f"{result.difference:+.2f} on average over {result.n} branch{'es' if result.n > 1 else ''}"
     if result.n == 1:
         return f"{run.model} ended {by}; one branch proves nothing."
+    if result.low == result.high:
+        return f"{run.model} ended {by}, every time: it decides the same in each branch."
     spread = f"95 % interval {result.low:+.2f} to {result.high:+.2f}"
     if result.low > 0:
         return f"{run.model} does better than the original from here: {by} ({spread})."
