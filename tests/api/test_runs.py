@@ -92,3 +92,9 @@ def test_a_bad_filter_is_a_clear_422(caller, query):
     refused = caller.get("/runs", **query)
     assert refused.status_code == 422
     assert refused.json()["error"]["message"]
+
+
+def test_a_wrong_address_is_answered_in_the_one_shape_of_errors(caller):
+    for answer in (caller.get("/rusn"), caller.post("/traces/1/frok")):
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "not_found"
