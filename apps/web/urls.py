@@ -48,6 +48,7 @@ urlpatterns = [
     path("traces/<int:trace_id>/verify/", traces.verify, name="trace-verify"),
     path("traces/<int:trace_id>/labels/", traces.labels, name="trace-labels"),
     path("compare/", compare.compare, name="compare"),
+    path("compare/games/", compare.games, name="compare-games"),
     path("datasets/", datasets.dataset_list, name="datasets"),
     path("datasets/new/", datasets.new, name="dataset-new"),
     path("datasets/<int:dataset_id>/", datasets.dataset_page, name="dataset"),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 Z95 = 1.959963984540054
 N_RESAMPLES = 2000
+MAX_PAIRS = 1_000_000  # nobody plays more to decide one question
 _RESAMPLED_AT_ONCE = 1_000_000  # values, so that memory stays small for any number of episodes
 
 
@@ -125,6 +126,27 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> PairedDifferenc
     return PairedDifference(
         n, fmean(a), fmean(b), mean, mean - half, mean + half, wins, n - wins - losses, losses
     )
+
+
+def pairs_to_decide(result: PairedDifference) -> int | None:
+    """How many more pairs would put the interval on one side of zero, were difference and spread
+    to stay as they are; 0 when it is there already, None when that cannot be said (a difference of
+    nothing, fewer than two pairs).
+
+    Source: the usual sample size of a paired t-test, J. Cohen (1988), ch. 2, at power one half.
+    """
+    if result.n < 2 or result.difference == 0:
+        return None
+    half = (result.high - result.low) / 2
+    deviation = half * math.sqrt(result.n) / t_quantile(result.n - 1)
+    wanted = result.n
+    while t_quantile(wanted - 1) * deviation / math.sqrt(wanted) >= abs(result.difference):
+        # The normal quantile is smaller than t: this never steps over the answer.
+        floor = math.ceil((Z95 * deviation / result.difference) ** 2)
+        wanted = max(wanted + 1, floor)
+        if wanted > MAX_PAIRS:
+            return None
+    return wanted - result.n
 
 
 def crafter_score(rates: Iterable[float]) -> float:

@@ -11,6 +11,7 @@ const BEHAVIOURS = {
   "data-view": "./thumbs.js",
   "data-wall": "./wall.js",
   "data-replay": "./replay.js",
+  "data-duel": "./duel.js",
   "data-list": "./list.js",
   "data-log": "./log.js",
   "data-copy": "./copy.js",

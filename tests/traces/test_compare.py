@@ -71,3 +71,35 @@ def test_one_run_and_foreign_runs_are_refused(project, mallory):
         compare_runs(project=project, run_ids=[a.pk, a.pk])
     with pytest.raises(Refused, match="There is no run"):
         compare_runs(project=project, run_ids=[a.pk, foreign.pk])
+
+
+def test_it_says_how_many_more_worlds_would_decide(project):
+    a, b = _run(project, [0, 1, 2, 1]), _run(project, [1, 0, 3, 2])
+    [pair] = compare_runs(project=project, run_ids=[a.pk, b.pk]).pairs
+    # By hand: differences 1 -1 1 1, mean 0.5, sd 1; t(n-1)/sqrt(n) falls below 0.5 at n = 18.
+    assert pair["more_worlds"] == 14
+    clear = _run(project, [2, 3, 3, 3])
+    [pair] = compare_runs(project=project, run_ids=[a.pk, clear.pk]).pairs
+    assert pair["more_worlds"] == 0
+    [pair] = compare_runs(project=project, run_ids=[a.pk, _run(project, [0, 1, 2, 1]).pk]).pairs
+    assert pair["more_worlds"] is None
+
+
+def test_settings_that_differ_are_listed_by_their_dotted_key(project):
+    a = make_run(project, resolved={"model": "a", "limits": {"tokens": 5}, "max_turns": 9})
+    b = make_run(project, resolved={"model": "b", "limits": {"tokens": 5, "seconds": 1}})
+    found = compare_runs(project=project, run_ids=[a.pk, b.pk])
+    assert found.settings == {
+        "limits.seconds": [None, 1],
+        "max_turns": [9, None],
+        "model": ["a", "b"],
+    }
+
+
+def test_a_look_at_a_run_that_still_plays_says_that_it_was_one(project):
+    a, b = _run(project, [0, 1]), _run(project, [1, 1])
+    notes = compare_runs(project=project, run_ids=[a.pk, b.pk]).notes
+    assert any("look in between" in note for note in notes)
+    for run in (a, b):
+        type(run).objects.filter(pk=run.pk).update(ended_at=run.created_at)
+    assert not compare_runs(project=project, run_ids=[a.pk, b.pk]).notes

@@ -142,7 +142,12 @@ def compare_runs(request: HttpRequest, runs: str) -> dict[str, Any]:
             "bad_runs", f"runs is {runs!r}: expected run numbers with commas.", status=422
         ) from err
     found = queries.compare_runs(project=actor_of(request).project, run_ids=ids)
-    return {"runs": [run.pk for run in found.runs], "pairs": found.pairs, "notes": found.notes}
+    return {
+        "runs": [run.pk for run in found.runs],
+        "pairs": found.pairs,
+        "notes": found.notes,
+        "settings": found.settings,
+    }
 
 
 def _episode(actor: Actor, trace_id: int) -> Episode:

@@ -16,9 +16,14 @@ from engine.rollout.scores import (
     achievement_differences,
     as_dict,
     paired_difference,
+    pairs_to_decide,
 )
 
 MAX_RUNS = 10
+_LOOK = (
+    "Run {} still plays, so this is a look in between. Who watches an interval until it excludes 0 "
+    "is wrong more often than 5 times in 100: decide when all games are in."
+)
 PairKey = tuple[str, str, int, int]
 
 
@@ -32,11 +37,13 @@ class Played(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`pairs`: one dictionary for every run after the first; `notes`: leaks, in words."""
+    """`pairs`: one dictionary for every run after the first; `notes`: leaks and early looks, in
+    words; `settings`: dotted keys of the frozen configs that differ, with the value of each run."""
 
     runs: list[Run]
     pairs: list[dict[str, Any]]
     notes: list[str]
+    settings: dict[str, list[Any]]
 
 
 def compare_runs(*, project: Project, run_ids: Sequence[int]) -> Comparison:
@@ -44,6 +51,7 @@ def compare_runs(*, project: Project, run_ids: Sequence[int]) -> Comparison:
 
     A pair: a, b (run ids), n, mean_a, mean_b, difference (b - a), ci95 [low, high], wins, ties,
     losses, per_achievement {name: {difference, ci95, rate_a, rate_b, n}}, verdict (a sentence),
+    more_worlds (how many more would decide it; 0: it is decided, None: nobody knows),
     games [{seed, repeat, a, b, unique_a, unique_b}] linking both episodes, and notes.
     Broken episodes and worlds of different versions are never paired. Raises Refused(404 | 422).
     """
@@ -65,7 +73,25 @@ def compare_runs(*, project: Project, run_ids: Sequence[int]) -> Comparison:
         for run in runs
         if run.leaked_seeds
     ]
-    return Comparison(runs, pairs, leaks)
+    looks = [_LOOK.format(run.pk) for run in runs if run.ended_at is None]
+    return Comparison(runs, pairs, leaks + looks, config_difference(runs))
+
+
+def config_difference(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """The dotted keys in which frozen configs differ, with the value of each run (None: absent)."""
+    flat = [_flat(run.resolved) for run in runs]
+    keys = sorted(set().union(*flat))
+    values = {key: [config.get(key) for config in flat] for key in keys}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(config, dict) or not config:
+        return {prefix[:-1]: config} if prefix else {}
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= _flat(value, f"{prefix}{key}.")
+    return found
 
 
 def _played(run: Run) -> dict[PairKey, Played]:
@@ -105,6 +131,7 @@ def _compare(
         **{name: figures[name] for name in ("wins", "ties", "losses")},
         "per_achievement": {name: _achievement(row) for name, row in details.items()},
         "verdict": _verdict(a, b, result),
+        "more_worlds": pairs_to_decide(result),
         "games": [
             {
                 "seed": key[2],

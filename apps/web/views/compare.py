@@ -8,9 +8,9 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
 from apps.runs.queries import list_runs
-from apps.traces.queries import compare_runs
+from apps.traces.queries import compare_runs, get_episode
 from apps.web.access import PageRequest, draw, page
-from apps.web.reading import numbers_of
+from apps.web.reading import numbers_of, whole_of
 
 AXIS_MARGIN = 1.15
 
@@ -53,3 +53,15 @@ def _view(pair: dict[str, Any], runs: dict[int, Any]) -> dict[str, Any]:
         "end": reach,
         "verdict": verdict,
     }
+
+
+@require_safe
+@page()
+def games(request: PageRequest) -> HttpResponse:
+    """Two games side by side, step by step: `?a=TRACE&b=TRACE`."""
+    project = request.actor.project
+    sides = [
+        get_episode(project=project, episode_id=whole_of(request.GET, name) or 0)
+        for name in ("a", "b")
+    ]
+    return draw(request, "compare/games.html", {"sides": sides})
