@@ -7,8 +7,7 @@ highest return, then oldest, so the same filter over the same games gives the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -21,15 +20,6 @@ from engine.traces.record import Turn
 
 if TYPE_CHECKING:
     from engine.config import DatasetFilter  # 10 MB: only where a filter is read
-
-
-@dataclass(frozen=True)
-class Narrower:
-    """What the export command may ask beyond a dataset's filter."""
-
-    provider: str = ""
-    min_outcome: float | None = None
-    max_outcome: float | None = None
 
 
 def read_filter(values: Mapping[str, Any]) -> DatasetFilter:
@@ -46,13 +36,9 @@ def read_filter(values: Mapping[str, Any]) -> DatasetFilter:
         raise Refused("bad_filter", f"{first[0]}: {first[1]}", status=422, fields=fields) from err
 
 
-def select_episodes(
-    *, project: Project, wanted: DatasetFilter, also: Narrower | None = None
-) -> list[int]:
+def select_episodes(*, project: Project, wanted: DatasetFilter) -> list[int]:
     """The ids of the games that a filter means, best first. Raises Refused for unknown runs."""
     rows = _narrowed(project, wanted)
-    if also is not None:
-        rows = _narrowed_further(rows, also)
     ordered = rows.order_by("-n_achievements", "-episode_return", "id")
     if wanted.max_per_seed is None:
         return list(ordered.values_list("pk", flat=True)[: wanted.limit])
@@ -122,7 +108,7 @@ def _bounds(name: str, low: float | None, high: float | None) -> list[str]:
 def _narrowed(project: Project, wanted: DatasetFilter) -> QuerySet[Episode]:
     runs = Run.objects.filter(project=project)
     if wanted.runs:
-        runs = runs.filter(pk__in=_run_ids(project, wanted.runs))
+        runs = runs.filter(pk__in=run_ids(project, wanted.runs))
     rows = Episode.objects.filter(run_id__in=runs.values("pk"), broken=False, task=wanted.task)
     if wanted.model:
         rows = rows.filter(model=wanted.model)
@@ -143,17 +129,7 @@ def _narrowed(project: Project, wanted: DatasetFilter) -> QuerySet[Episode]:
     return rows
 
 
-def _narrowed_further(rows: QuerySet[Episode], also: Narrower) -> QuerySet[Episode]:
-    if also.provider:
-        rows = rows.filter(provider=also.provider)
-    if also.min_outcome is not None:
-        rows = rows.filter(outcome_reward__gte=also.min_outcome)
-    if also.max_outcome is not None:
-        rows = rows.filter(outcome_reward__lte=also.max_outcome)
-    return rows
-
-
-def _run_ids(project: Project, names: list[str]) -> list[int]:
+def run_ids(project: Project, names: Sequence[str]) -> list[int]:
     """Run numbers as the filter names them. Raises Refused(422) for what is no run of ours."""
     ids: list[int] = []
     for name in names:

@@ -9,6 +9,7 @@ Layout, all integers little-endian::
     section:        zlib over JSON (`head`, `steps`, `turns`, `messages`, `tokens`) or, for `views`,
                     over the views one behind the other (their sizes stand in `steps`)
 
+An imported trace also has `origin`, the rows of tracing v3 that it was made of.
 Messages repeat from turn to turn (the system prompt), so each distinct one is stored once.
 Reading trusts nothing: sizes are checked before anything is unpacked, types before anything is
 built, and whatever is odd becomes a StorageError that says what.
@@ -34,7 +35,6 @@ SUFFIX = ".swtrace"
 MAX_PLAIN_BYTES = 256 * 1024 * 1024
 _HEADER = struct.Struct("<4sBB")
 _ROW = struct.Struct("<8sII")
-_SECTIONS = ("head", "steps", "views", "turns", "messages", "tokens")
 _TOKEN_FIELDS = ("prompt_ids", "completion_ids", "logprobs")
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
@@ -68,12 +68,14 @@ def encode_trace(trace: Trace) -> bytes:
         "messages": _dump(messages),
         "tokens": _dump(tokens),
     }
-    packed = {name: zlib.compress(plain[name], 6) for name in _SECTIONS}
+    if trace.origin is not None:
+        plain["origin"] = _dump(trace.origin)
+    packed = {name: zlib.compress(content, 6) for name, content in plain.items()}
     table = b"".join(
-        _ROW.pack(name.encode(), len(packed[name]), len(plain[name])) for name in _SECTIONS
+        _ROW.pack(name.encode(), len(packed[name]), len(content)) for name, content in plain.items()
     )
-    header = _HEADER.pack(MAGIC, VERSION, len(_SECTIONS))
-    return header + table + b"".join(packed[name] for name in _SECTIONS)
+    header = _HEADER.pack(MAGIC, VERSION, len(plain))
+    return header + table + b"".join(packed.values())
 
 
 def decode_trace(data: bytes) -> Trace:
@@ -88,7 +90,15 @@ def decode_trace(data: bytes) -> Trace:
         first_hash=part.first_hash,
         turns=read_turns(data),
         steps=part.steps,
+        origin=read_origin(data),
     )
+
+
+def read_origin(data: bytes) -> dict[str, Any] | None:
+    """The rows of tracing v3 that the trace was imported from; None for a game of our own."""
+    if not any(name == "origin" for name, *_ in _table(data)):
+        return None
+    return _object(data, "origin")
 
 
 def read_summary(data: bytes) -> EpisodeSummary:

@@ -125,7 +125,8 @@ class Trace:
     """A whole episode. `first_view` and `first_hash` belong to the fresh world, before any step.
 
     `options` are the task's options that made the world; seed + options + actions replay it.
-    `tools` are the tool definitions that every turn was sent with.
+    `tools` are the tool definitions that every turn was sent with. `origin`: the rows of the
+    tracing v3 session that it was imported from, which an export gives back as they were.
     """
 
     summary: EpisodeSummary
@@ -135,6 +136,7 @@ class Trace:
     first_hash: str
     turns: list[Turn] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    origin: dict[str, Any] | None = None
 
     @property
     def key(self) -> EpisodeKey:

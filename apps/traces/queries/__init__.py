@@ -19,6 +19,7 @@ from apps.traces.queries.payload import (
     load_turns,
 )
 from apps.traces.queries.scores import run_scores, unlocks_of
+from apps.traces.queries.sessions import load_session, session_of
 
 __all__ = [
     "ORDERS",
@@ -36,8 +37,10 @@ __all__ = [
     "list_labels",
     "live_steps",
     "load_payload",
+    "load_session",
     "load_trace",
     "load_turns",
     "run_scores",
+    "session_of",
     "unlocks_of",
 ]

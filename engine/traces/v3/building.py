@@ -10,13 +10,12 @@ session and in `event_metadata`, so that our own file can be imported and played
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from engine.traces.record import Step, Trace, Turn
+from engine.traces.v3.call_record import call_record, dump, iso, text_of
 from engine.traces.v3.session import Row, Session
 
 OURS = "synthweb"
@@ -44,7 +43,7 @@ class _Rows:
         return len(rows)
 
     def time(self, offset_ms: float) -> str:
-        return _iso(self.at + offset_ms / 1000)
+        return iso(self.at + offset_ms / 1000)
 
 
 def build_session(
@@ -72,8 +71,8 @@ def build_session(
     }  # fmt: skip
     row = {
         "session_id": session_id,
-        "created_at": _iso(summary.started_at),
-        "metadata": _dump({**about, OURS: ours}),
+        "created_at": iso(summary.started_at),
+        "metadata": dump({**about, OURS: ours}),
         **counts,
     }
     return Session(row, rows.tables)
@@ -124,9 +123,9 @@ def _add_call(
         total_tokens=turn.prompt_tokens + turn.completion_tokens,
         cost_usd=_number(turn.cost_usd * 100),
         latency_ms=round(turn.model_ms),
-        call_records=_dump([call_record(rows.session_id, rows.at, trace, turn)]),
-        metadata=_dump(metadata),
-        event_metadata=_dump({OURS: ours}),
+        call_records=dump([call_record(rows.session_id, rows.at, trace, turn)]),
+        metadata=dump(metadata),
+        event_metadata=dump({OURS: ours}),
     )
 
 
@@ -152,10 +151,10 @@ def _add_step(
         reward=turn.reward,
         terminated=int(ended in ("done", "died")),
         truncated=int(ended in ("max_steps", "max_turns", "limit")),
-        system_state_before=_dump({"text": _observation(turn)}),
-        system_state_after=_dump({"text": after}) if after else None,
-        metadata=_dump({**metadata, "op_index": 2 * turn.index + 1}),
-        event_metadata=_dump(
+        system_state_before=dump({"text": _observation(turn)}),
+        system_state_after=dump({"text": after}) if after else None,
+        metadata=dump({**metadata, "op_index": 2 * turn.index + 1}),
+        event_metadata=dump(
             {
                 OURS: {
                     "actions": [step.action for step in played],
@@ -187,7 +186,7 @@ def _add_reward(
         turn_number=turn.index,
         reward_value=float(value),
         reward_type=kind,
-        annotation=None if annotation is None else _dump(annotation),
+        annotation=None if annotation is None else dump(annotation),
         source="environment",
         created_at=rows.time(turn.started_ms + turn.queue_ms + turn.model_ms + turn.env_ms),
     )
@@ -200,13 +199,13 @@ def _add_messages(rows: _Rows, turn: Turn, timestep: int, called_ms: float) -> N
         if message.get("role") in ("system", "user") and not (
             message["role"] == "system" and turn.index
         ):
-            said.append((message["role"], _text(message.get("content")), turn.started_ms))
+            said.append((message["role"], text_of(message.get("content")), turn.started_ms))
     if turn.content:
-        said.append(("assistant", _text(turn.content), called_ms))
-    said += [("tool_use", _dump(call), called_ms) for call in turn.raw_calls]
+        said.append(("assistant", text_of(turn.content), called_ms))
+    said += [("tool_use", dump(call), called_ms) for call in turn.raw_calls]
     if turn.raw_calls:
         result = {"reward": turn.reward, "achievements_added": turn.unlocked, "error": turn.error}
-        said.append(("tool_result", _dump(result), called_ms + turn.env_ms))
+        said.append(("tool_result", dump(result), called_ms + turn.env_ms))
     for kind, content, offset in said:
         rows.add(
             "messages",
@@ -215,7 +214,7 @@ def _add_messages(rows: _Rows, turn: Turn, timestep: int, called_ms: float) -> N
             content=content,
             timestamp=rows.time(offset),
             event_time=rows.at + offset / 1000,
-            metadata=_dump({"step_id": f"decision_{turn.index}"}),
+            metadata=dump({"step_id": f"decision_{turn.index}"}),
         )
     rows.tables["session_timesteps"][-1]["num_messages"] = len(said)
 
@@ -228,8 +227,8 @@ def _add_outcome(rows: _Rows, trace: Trace) -> None:
         total_reward=_number(summary.outcome_reward),
         achievements_count=summary.n_achievements,
         total_steps=summary.n_turns,
-        created_at=_iso(summary.started_at + summary.duration_s),
-        reward_metadata=_dump(
+        created_at=iso(summary.started_at + summary.duration_s),
+        reward_metadata=dump(
             {
                 "env_seed": summary.seed,
                 "final_achievements": summary.achievements,
@@ -239,92 +238,11 @@ def _add_outcome(rows: _Rows, trace: Trace) -> None:
     )
 
 
-def call_record(session_id: str, at: float, trace: Trace, turn: Turn) -> dict[str, Any]:
-    """One model call as v3 keeps it: what was sent in parts, the answer as an API would give it."""
-    calls = [
-        {
-            "id": call["id"] or f"call_{index}",
-            "type": "function",
-            "function": {"name": call["name"], "arguments": call["arguments"]},
-        }
-        for index, call in enumerate(turn.raw_calls)
-    ]
-    message: dict[str, Any] = {"role": "assistant", "content": turn.content}
-    if calls:
-        message["tool_calls"] = calls
-    summary, total = trace.summary, turn.prompt_tokens + turn.completion_tokens
-    usage = {"prompt_tokens": turn.prompt_tokens, "completion_tokens": turn.completion_tokens}
-    answer = {
-        "id": f"chatcmpl-{session_id}-{turn.index}",
-        "object": "chat.completion",
-        "model": summary.model or summary.policy,
-        "choices": [{"index": 0, "message": message, "finish_reason": turn.finish_reason or None}],
-        "usage": {**usage, "total_tokens": total},
-    }
-    return {
-        "call_id": f"{session_id}:{turn.index}",
-        "api_type": "chat_completions",
-        "provider": summary.provider or None,
-        "model_name": summary.model or summary.policy,
-        "schema_version": "1.0",
-        "started_at": _iso(at + turn.started_ms / 1000),
-        "completed_at": _iso(at + (turn.started_ms + turn.queue_ms + turn.model_ms) / 1000),
-        "latency_ms": round(turn.model_ms),
-        "request_params": {
-            "temperature": summary.temperature,
-            "raw_params": {"model": summary.model, "tools": trace.tools},
-        },
-        "input_messages": [_with_parts(message) for message in turn.messages],
-        "output_text": _dump(answer),
-        "output_tool_calls": [
-            {
-                "name": call["name"],
-                "arguments_json": call["arguments"],
-                "call_id": call["id"] or f"call_{index}",
-                "index": index,
-            }
-            for index, call in enumerate(turn.raw_calls)
-        ],
-        "usage": {
-            "input_tokens": turn.prompt_tokens,
-            "output_tokens": turn.completion_tokens,
-            "total_tokens": total,
-            "cost_usd": turn.cost_usd,
-        },
-        "finish_reason": turn.finish_reason or None,
-        "metadata": {"has_tools": bool(trace.tools), "num_tools": len(trace.tools)},
-        "outcome": "error" if turn.error_code else "success",
-        "error": turn.error or None,
-    }
-
-
-def _with_parts(message: Mapping[str, Any]) -> dict[str, Any]:
-    content = message.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    rest = {key: value for key, value in message.items() if key not in ("role", "content")}
-    return {"role": message.get("role", "unknown"), "parts": parts, "metadata": rest}
-
-
 def _observation(turn: Turn) -> str:
     """What the model saw of the world: the user's message without the list of earlier calls."""
     users = [message for message in turn.messages if message.get("role") == "user"]
-    return _text(users[-1].get("content")).partition(_PAST)[0] if users else ""
-
-
-def _text(content: Any) -> str:
-    if not isinstance(content, str):
-        return _dump(content)
-    return content.encode("utf-8", "replace").decode()
+    return text_of(users[-1].get("content")).partition(_PAST)[0] if users else ""
 
 
 def _number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
-
-
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="microseconds")
-
-
-def _dump(value: Any) -> str:
-    """Escaped to ASCII: SQLite takes no lone surrogate, and a model may write one."""
-    return json.dumps(value, separators=(",", ":"))

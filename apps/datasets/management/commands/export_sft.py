@@ -1,11 +1,17 @@
-"""`manage.py export_sft`: turns of stored games as a fine-tuning file, as `synth-ai` makes it."""
+"""`manage.py export_sft`: records as `synth-ai` exports them, of a trace file or of our games.
+
+With `--db` a tracing v3 file is read, without it the stored games of a project. The flags of the
+example's `export_trace_sft.py` mean the same here and come first; below them stand our own.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,65 +20,119 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.accounts.models import Project
 from apps.accounts.queries import command_actor
-from apps.datasets.records import FORMATS, dump_record, episode_records
-from apps.datasets.selection import Narrower, read_filter, select_episodes
-from apps.traces.models import Episode
-from engine.config import DatasetFilter
+from apps.datasets.records import FORMATS
+from apps.datasets.sessions import project_lines
 from engine.errors import EngineError
+from engine.traces.v3.choosing import SftFilter, read_event_rewards
+from engine.traces.v3.sft_file import file_records
 
-# What the event rewards of `synth-ai` are here, summed over an episode.
-REWARDS = {
-    "sparse": "min_return",
-    "achievement_delta": "min_unique",
-    "unique_achievement_delta": "min_unique",
-}
+_SHOW_EVERY = 1000
 
 
 class Command(BaseCommand):
-    help = "Write turns of stored games as JSONL for fine-tuning. Exit code 1 when nothing matches."
+    help = (
+        "Write model calls as JSONL for fine-tuning, from a tracing v3 file (--db) or from stored "
+        "games. Exit code 1 when nothing matches."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--output", "--out", required=True, help="the JSONL file to write")
-        parser.add_argument("--project", help="slug of the project (default: the first)")
-        parser.add_argument("--run", action="append", default=[], help="only games of this run")
-        parser.add_argument("--task", default="crafter", help="only games of this task app")
-        parser.add_argument("--model", default="", help="only games of this model")
-        parser.add_argument("--provider", default="", help="only games over this provider")
-        parser.add_argument("--min-unique", type=int, help="fewest different achievements")
-        parser.add_argument("--max-unique", type=int, help="most different achievements")
-        parser.add_argument("--require-achievement", action="append", default=[], metavar="NAME")
-        parser.add_argument("--exclude-achievement", action="append", default=[], metavar="NAME")
-        parser.add_argument("--min-outcome-reward", type=float, metavar="X")
-        parser.add_argument("--max-outcome-reward", type=float, metavar="X")
         parser.add_argument(
-            "--event-reward",
-            action="append",
-            default=[],
-            metavar="TYPE[:MIN]",
-            help=f"least sum of an event reward: {', '.join(REWARDS)}",
+            "--db", "--in", dest="db", type=Path, help="a tracing v3 file; without: our own games"
         )
-        parser.add_argument("--limit", type=int, help="most records")
-        parser.add_argument("--format", choices=sorted(FORMATS), default="synth")
+        parser.add_argument(
+            "--output", "--out", dest="output", type=Path, required=True, help="the JSONL to write"
+        )
+        _add_filters_of_the_example(parser)
+        _add_own_filters(parser)
+        own = parser.add_argument_group("for our own games (without --db)")
+        own.add_argument("--project", help="slug of the project (default: the first)")
+        own.add_argument("--run", action="append", default=[], help="only games of this run")
+        own.add_argument("--task", help="only games of this task app")
+        own.add_argument("--format", choices=sorted(FORMATS), default="synth")
         parser.add_argument("--json", action="store_true", help="say what was done as JSON")
 
     def handle(self, **options: Any) -> None:
         try:
-            project = _project(options["project"])
-            wanted = read_filter(_filter(options))
-            also = Narrower(
-                options["provider"], options["min_outcome_reward"], options["max_outcome_reward"]
-            )
-            ids = select_episodes(project=project, wanted=wanted, also=also)
-            lines = _lines(sorted(ids), wanted, options["format"])
-            n_records = _write(Path(options["output"]), islice(lines, options["limit"]))
+            wanted = _filter(options)
+            lines = _lines(options, wanted)
+            shown = _progress(islice(lines, options["limit"]), self.stderr.isatty())
+            n_records = _write(options["output"], shown)
         except EngineError as err:
             raise CommandError(f"{err.message} {err.hint}".strip()) from err
+        except ValueError as err:
+            raise CommandError(f"--event-reward {err}.") from err
         if not n_records:
-            raise CommandError("Nothing matches: no file was written.")
+            raise CommandError("Nothing matches the filters: no file was written.")
         if options["json"]:
-            self.stdout.write(json.dumps({"output": options["output"], "n_records": n_records}))
+            said = {"output": str(options["output"]), "n_records": n_records}
+            self.stdout.write(json.dumps(said))
         else:
             self.stdout.write(f"{n_records} records in {options['output']}")
+
+
+def _add_filters_of_the_example(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    repeated: dict[str, Any] = {"action": "append", "default": []}
+    add("--model", **repeated, metavar="ID", help="sessions that used this model most; its calls")
+    add("--provider", **repeated, metavar="NAME", help="sessions that used this provider most")
+    add("--min-unique", type=int, metavar="N", help="fewest different achievements of a session")
+    add("--max-unique", type=int, metavar="N", help="most different achievements of a session")
+    add("--exclude-achievement", **repeated, metavar="NAME",
+        help="does not count for --min-unique and --max-unique")  # fmt: skip
+    add("--require-achievement", **repeated, metavar="NAME", help="must be achieved in the end")
+    add("--min-outcome-reward", type=float, metavar="X", help="least outcome reward")
+    add("--max-outcome-reward", type=float, metavar="X", help="greatest outcome reward")
+    add("--event-reward", **repeated, metavar="TYPE[:MIN]",
+        help="least sum of a type of event reward: sparse, achievement_delta, …")  # fmt: skip
+    add("--limit", type=int, metavar="N", help="most records")
+
+
+def _add_own_filters(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--turns-before-unlock", type=int, metavar="N",
+        help="only the N turns up to each one that unlocked something")  # fmt: skip
+    add("--dedupe", action="store_true", help="each conversation once")
+    add("--max-per-achievement", type=int, metavar="N",
+        help="at most N records that led to the same achievement")  # fmt: skip
+    add("--drop-failed-calls", action="store_true", help="no turn whose tool call failed")
+    add("--split", choices=("all", "train", "validation"), default="all",
+        help="only worlds of this side; all games of a seed are on one side")  # fmt: skip
+    add("--validation-share", type=float, default=0.1, metavar="X",
+        help="how much of all worlds is validation (default 0.1)")  # fmt: skip
+
+
+def _filter(options: dict[str, Any]) -> SftFilter:
+    return SftFilter(
+        models=frozenset(options["model"]),
+        providers=frozenset(options["provider"]),
+        min_unique=options["min_unique"],
+        max_unique=options["max_unique"],
+        ignore=frozenset(options["exclude_achievement"]),
+        require=frozenset(options["require_achievement"]),
+        min_outcome=options["min_outcome_reward"],
+        max_outcome=options["max_outcome_reward"],
+        event_rewards=read_event_rewards(options["event_reward"]),
+        turns_before_unlock=options["turns_before_unlock"],
+        drop_failed_calls=options["drop_failed_calls"],
+        dedupe=options["dedupe"],
+        max_per_achievement=options["max_per_achievement"],
+        split=options["split"],
+        validation_share=options["validation_share"],
+    )
+
+
+def _lines(options: dict[str, Any], wanted: SftFilter) -> Iterator[bytes]:
+    if options["db"]:
+        if options["run"] or options["task"] or options["format"] != "synth":
+            raise CommandError("--run, --task and --format are for our own games, without --db.")
+        return (record.line for record in file_records(options["db"], wanted))
+    return project_lines(
+        project=_project(options["project"]),
+        wanted=wanted,
+        runs=options["run"],
+        task=options["task"] or "",
+        format=options["format"],
+    )
 
 
 def _project(slug: str | None) -> Project:
@@ -82,34 +142,14 @@ def _project(slug: str | None) -> Project:
     return project
 
 
-def _filter(options: dict[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "runs": options["run"],
-        "task": options["task"],
-        "model": options["model"],
-        "min_unique": options["min_unique"],
-        "max_unique": options["max_unique"],
-        "require": options["require_achievement"],
-        "exclude": options["exclude_achievement"],
-    }
-    for text in options["event_reward"]:
-        kind, _, least = text.partition(":")
-        if kind not in REWARDS:
-            raise CommandError(f"--event-reward {kind}: known are {', '.join(REWARDS)}.")
-        try:
-            number = float(least or 1)
-        except ValueError as err:
-            raise CommandError(f"--event-reward {text}: {least!r} is no number.") from err
-        key = REWARDS[kind]
-        exact = number if key == "min_return" else int(-(-number // 1))
-        values[key] = exact if values.get(key) is None else max(values[key], exact)
-    return values
-
-
-def _lines(ids: list[int], wanted: DatasetFilter, format: str) -> Iterator[bytes]:
-    for pk in ids:
-        for record in episode_records(Episode.objects.get(pk=pk), wanted):
-            yield dump_record(FORMATS[format](record))
+def _progress(lines: Iterable[bytes], on_terminal: bool) -> Iterator[bytes]:
+    for number, line in enumerate(lines, 1):
+        if on_terminal and number % _SHOW_EVERY == 0:
+            sys.stderr.write(f"\r{number} records …")
+            sys.stderr.flush()
+        yield line
+    if on_terminal:
+        sys.stderr.write("\r\x1b[K")
 
 
 def _write(path: Path, lines: Iterator[bytes]) -> int:
@@ -117,6 +157,7 @@ def _write(path: Path, lines: Iterator[bytes]) -> int:
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     n_records = 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with staged.open("wb") as out:
             for line in lines:
                 out.write(line)
@@ -126,5 +167,6 @@ def _write(path: Path, lines: Iterator[bytes]) -> int:
     except OSError as err:
         raise CommandError(f"{path}: {err.strerror or err}") from err
     finally:
-        staged.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
     return n_records

@@ -1,0 +1,288 @@
+"""Reads tracing v3 files: session after session, trusting nothing, never writing.
+
+Lives here: opening a file, its rows by session, every check that says where a file is wrong. Not
+here: what rows mean (`meaning.py`), SFT records (`sft.py`).
+
+A file comes from strangers: the size in its header must be its size, its tables must be tables,
+cells and sessions have a greatest size, and a query that runs away is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.errors import StorageError
+from engine.traces.v3.schema import (
+    COLUMNS,
+    EVENT_TYPES,
+    JSON_COLUMNS,
+    LINKS,
+    MESSAGE_TYPES,
+    REQUIRED,
+    SESSION_TABLES,
+)
+from engine.traces.v3.session import Row, Session
+
+MAX_CELL_BYTES = 64 * 1024 * 1024
+MAX_SESSION_BYTES = 128 * 1024 * 1024
+MAX_ID_LENGTH = 300
+QUERY_S = 60.0
+_HEADER = b"SQLite format 3\0"
+_NUMBERS = frozenset((
+    "num_timesteps", "num_events", "num_messages", "step_index", "turn_number", "event_time",
+    "message_time", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "latency_ms",
+    "reward", "terminated", "truncated", "total_reward", "achievements_count", "total_steps",
+    "reward_value",
+))  # fmt: skip
+
+
+class TraceFile:
+    """A tracing v3 file, read only. Raises StorageError (`bad_trace_file`) for any other."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        check_header(self.path)
+        try:
+            self._db = connect(self.path)
+        except sqlite3.Error as err:
+            raise odd(self.path, "", f"SQLite cannot open it ({err})") from err
+        self._until = time.monotonic() + QUERY_S
+        with self.errors("its tables"):
+            self._db.set_progress_handler(self._is_late, 100_000)
+            self._db.execute("BEGIN")  # one picture of the file, whoever goes on writing
+            check_tables(self.path, self._db)
+
+    def count(self) -> int:
+        """How many sessions there are."""
+        (number,) = self._query("SELECT COUNT(*) FROM session_traces", ())[0]
+        return int(number)
+
+    def sessions(self) -> Iterator[Session]:
+        """Every session whole, by id; one at a time is in memory."""
+        last = ""
+        while True:
+            sql = (
+                "SELECT session_id FROM session_traces WHERE session_id > ? "
+                "ORDER BY session_id LIMIT 500"
+            )
+            ids = [row[0] for row in self._query(sql, (last,))]
+            if not ids:
+                return
+            for session_id in ids:
+                yield self.session(session_id)
+            last = ids[-1]
+
+    def session(self, session_id: str) -> Session:
+        """The rows of one session, checked."""
+        if not isinstance(session_id, str) or not 0 < len(session_id) <= MAX_ID_LENGTH:
+            said = f"its session_id must be a text of 1 to {MAX_ID_LENGTH} characters"
+            raise odd(self.path, "session_traces", said)
+        found = self._rows("session_traces", session_id, "session_id")
+        if len(found) != 1:
+            raise odd(self.path, "session_traces", f"{len(found)} rows are called {session_id!r}")
+        row = found[0]
+        tables: dict[str, list[Row]] = {}
+        size = 0
+        for table in SESSION_TABLES:
+            tables[table] = self._rows(table, session_id, "id")
+            size += sum(
+                len(cell)
+                for found in tables[table]
+                for cell in found.values()
+                if isinstance(cell, str | bytes)
+            )
+            if size > MAX_SESSION_BYTES:
+                said = f"session {session_id!r} is larger than {MAX_SESSION_BYTES} bytes"
+                raise odd(self.path, table, said)
+        self._check_links(tables)
+        return Session(row, {**self._shared(row), **tables})
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def errors(self, where: str = "") -> Iterator[None]:
+        """SQLite's errors as ours, with the place."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, OverflowError) as err:
+            self.close()
+            raise odd(self.path, where, f"SQLite cannot read it ({err})") from err
+
+    def _is_late(self) -> int:
+        return time.monotonic() > self._until
+
+    def _query(self, sql: str, values: tuple[Any, ...], where: str = "") -> list[Any]:
+        self._until = time.monotonic() + QUERY_S
+        with self.errors(where or "session_traces"):
+            return self._db.execute(sql, values).fetchall()
+
+    def _rows(self, table: str, session_id: str, key: str) -> list[Row]:
+        columns = COLUMNS[table]
+        names = ", ".join(f'"{name}"' for name in columns)
+        sql = f"SELECT {names} FROM {table} WHERE session_id = ? ORDER BY {key}"  # noqa: S608
+        where = f"{table}, session {session_id!r}"
+        found = [
+            dict(zip(columns, cells, strict=True))
+            for cells in self._query(sql, (session_id,), where)
+        ]
+        for row in found:
+            check_row(self.path, table, row)
+        return found
+
+    def _shared(self, row: Row) -> dict[str, list[Row]]:
+        """The experiment that a session names, and what it is made of."""
+        experiment = row.get("experiment_id")
+        if experiment is None:
+            return {}
+        linked = "SELECT {0} FROM experimental_systems WHERE experiment_id = ?"
+        where = {
+            "experiments": "experiment_id = ?",
+            "systems": f"system_id IN ({linked.format('system_id')})",
+            "system_versions": f"version_id IN ({linked.format('version_id')})",
+            "experimental_systems": "experiment_id = ?",
+        }
+        tables = {}
+        for table, condition in where.items():
+            names = ", ".join(f'"{name}"' for name in COLUMNS[table])
+            sql = f"SELECT {names} FROM {table} WHERE {condition} ORDER BY 1"  # noqa: S608
+            rows = self._query(sql, (experiment,), table)
+            tables[table] = [dict(zip(COLUMNS[table], cells, strict=True)) for cells in rows]
+        return tables
+
+    def _check_links(self, tables: dict[str, list[Row]]) -> None:
+        ids = {table: {row["id"] for row in rows} for table, rows in tables.items()}
+        for table, rows in tables.items():
+            for column, target in LINKS.items():
+                if column not in COLUMNS[table]:
+                    continue
+                for row in rows:
+                    link = row[column]
+                    if link is not None and link not in ids[target]:
+                        said = f"names {link!r}, which is no row of {target} in this session"
+                        raise odd(self.path, f"{table}, row {row['id']}, column {column}", said)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A read-only connection that runs nothing a schema asks for. Raises sqlite3.Error."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if _is_resting(path):
+        uri += "&immutable=1"  # else SQLite leaves its -wal and -shm beside the file
+    db = sqlite3.connect(uri, uri=True, timeout=20, isolation_level=None, check_same_thread=False)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-8000"):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+def check_header(path: Path) -> None:
+    """Refuse what is no SQLite file, or only the beginning of one."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+        size = path.stat().st_size
+    except OSError as err:
+        raise odd(path, "", f"it cannot be read ({err.strerror or err})") from err
+    if header[:16] != _HEADER:
+        raise odd(path, "", f"it begins with {header[:16]!r}, not with {_HEADER!r}")
+    page = int.from_bytes(header[16:18], "big")
+    page = 65536 if page == 1 else page
+    pages = int.from_bytes(header[28:32], "big")
+    counted = header[24:28] == header[92:96]  # else an old writer left no valid count
+    if counted and size < pages * page:
+        raise odd(path, "", f"it was cut off: {size} bytes of {pages * page}")
+
+
+def check_tables(path: Path, db: sqlite3.Connection) -> None:
+    """Refuse a database without the tables, columns and indexes of tracing v3."""
+    kinds = {
+        name: (kind, (sql or "").lower())
+        for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master")
+    }
+    tables = sorted(name for name, (kind, _) in kinds.items() if kind == "table")
+    for table in ("session_traces", *SESSION_TABLES):
+        kind, sql = kinds.get(table, ("", ""))
+        if kind != "table" or sql.startswith("create virtual"):
+            there = f"a {kind or 'virtual table'}" if kind and kind != "table" else "missing"
+            said = f"table {table} is {there}; it has {', '.join(tables)[:200] or 'no tables'}"
+            raise odd(path, "", said)
+        known = {row[1] for row in db.execute(f"PRAGMA table_xinfo({table})")}
+        missing = [name for name in COLUMNS[table] if name not in known]
+        if missing:
+            raise odd(path, table, f"it has no column {missing[0]}")
+        if table != "session_traces" and not _has_index(db, table):
+            said = f'no index begins with session_id; "CREATE INDEX i ON {table}(session_id)" helps'
+            raise odd(path, table, said)
+
+
+def check_row(path: Path, table: str, row: Row) -> None:
+    """Refuse a row that v3 does not allow, naming its column and what is wrong with it."""
+    for column, cell in row.items():
+        said = ""
+        if cell is None:
+            said = "it must not be NULL" if column in REQUIRED[table] else ""
+        elif column == "id" or column in LINKS:
+            said = "" if isinstance(cell, int) else f"{cell!r:.60} is no whole number"
+        elif column in _NUMBERS:
+            said = "" if isinstance(cell, int | float) else f"{cell!r:.60} is no number"
+        elif column in JSON_COLUMNS[table]:
+            said = _json_mistake(cell)
+        elif column == "event_type" and cell not in EVENT_TYPES:
+            said = f"{cell!r:.60} is none of {', '.join(sorted(EVENT_TYPES))}"
+        elif column == "message_type" and cell not in MESSAGE_TYPES:
+            said = f"{cell!r:.60} is none of {', '.join(sorted(MESSAGE_TYPES))}"
+        if said:
+            key = row.get("id", row.get("session_id"))
+            raise odd(path, f"{table}, row {key!r}, column {column}", said)
+
+
+def odd(path: Path, where: str, said: str) -> StorageError:
+    """What is wrong with a file: its name, the place, why."""
+    place = f" {where}:" if where else ""
+    return StorageError(
+        f"{path.name}:{place} {said}.",
+        hint="Nothing of it was taken. A trace file is SQLite with the tables of tracing v3.",
+        retryable=False,
+        code="bad_trace_file",
+    )
+
+
+def _json_mistake(cell: Any) -> str:
+    if not isinstance(cell, str):
+        return "it is no text"
+    try:
+        json.loads(cell)
+    except (ValueError, RecursionError) as err:
+        return f"it is no JSON ({err if isinstance(err, ValueError) else 'nested too deep'})"
+    return ""
+
+
+def _has_index(db: sqlite3.Connection, table: str) -> bool:
+    sql = (
+        "SELECT 1 FROM pragma_index_list(?) i, pragma_index_info(i.name) c "
+        "WHERE c.seqno = 0 AND c.name = 'session_id' AND NOT i.partial"
+    )
+    return db.execute(sql, (table,)).fetchone() is not None
+
+
+def _is_resting(path: Path) -> bool:
+    """Nobody has it open in WAL mode: there is nothing beside the file itself."""
+    return not any(path.with_name(path.name + end).exists() for end in ("-wal", "-shm", "-journal"))

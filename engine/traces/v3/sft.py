@@ -1,0 +1,173 @@
+"""SFT records of sessions, one a model call, in the form and order of the `synth-ai` exporter.
+
+Lives here: facts + calls -> records, for any source; sessions in memory as a source. Not here:
+reading a file fast (`sft_file.py`), filters (`choosing.py`).
+
+    {"messages": [system, user, assistant with tool_calls], "metadata": {"session_id": …, …}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple
+
+from engine.traces.curation import Curator, in_split, led_to, turns_before
+from engine.traces.v3.calls import Conversation, conversations
+from engine.traces.v3.choosing import Facts, RewardRow, SftFilter, is_wanted
+from engine.traces.v3.session import Session, load_object
+
+
+class Call(NamedTuple):
+    """One event of a model call with the conversations of its records."""
+
+    metadata: Any  # JSON of the event's metadata, or the turn itself
+    model: str | None
+    provider: str | None
+    conversations: list[Conversation]
+
+
+class SftRecord(NamedTuple):
+    """`line` is the record as a line of JSONL, its end included.
+
+    `achievement`: what the turn led to; "" for none and where the filter does not count them.
+    """
+
+    messages: bytes
+    line: bytes
+    achievement: str
+    tools: Sequence[Any] = ()  # definitions, where a caller adds them
+
+
+def session_records(session: Session, wanted: SftFilter) -> list[SftRecord]:
+    """The records of a session in memory; none when the filter does not take it."""
+    facts = _facts(session)
+    if not is_wanted(facts, wanted):
+        return []
+    return records(facts, _calls(session), wanted)
+
+
+def records(facts: Facts, calls: Iterable[Call], wanted: SftFilter) -> list[SftRecord]:
+    """The records of a wanted session's calls, which come in order of their id."""
+    if not in_split(facts.world, wanted.split, wanted.validation_share):
+        return []
+    near = None
+    if wanted.turns_before_unlock is not None:
+        near = turns_before(facts.new_unique, wanted.turns_before_unlock)
+    head = f'"metadata": {{"session_id": {quoted(facts.session_id)}, "turn": '
+    name, policy = None, ""  # most calls of a session are of one model: written once
+    found: list[SftRecord] = []
+    next_turn = cumulative = 0
+    for call in calls:
+        if wanted.models and call.model not in wanted.models:
+            continue
+        turn = _turn(call.metadata, next_turn)
+        if turn is None:
+            continue
+        next_turn = max(next_turn, turn + 1)
+        if (call.model, call.provider) != name:
+            name = (call.model, call.provider)
+            provider = quoted(call.provider or "unknown")
+            policy = f'"model": {quoted(call.model)}, "provider": {provider}, "achievements": '
+        for said in call.conversations:
+            new, turned = facts.new_unique.get(turn, ()), facts.turned_true.get(turn, ())
+            cumulative += len(new)
+            if (near is not None and turn not in near) or (
+                wanted.drop_failed_calls and said.failed
+            ):
+                continue
+            image = said.user_image or said.assistant_image
+            rest = (
+                f', {head}{turn}, {policy}{{"new_unique": {_list(new)}, "turned_true": '
+                f'{_list(turned)}, "cumulative_unique": {cumulative}}}, "user_has_image": '
+                f'{_bool(said.user_image)}, "assistant_has_image": {_bool(said.assistant_image)}, '
+                f'"has_image": {_bool(image)}}}}}\n'
+            )
+            line = b'{"messages": %b%b' % (said.messages, rest.encode())
+            goal = led_to(facts.new_unique, turn) if wanted.max_per_achievement else ""
+            found.append(SftRecord(said.messages, line, goal))
+    return found
+
+
+def curate(found: Iterable[SftRecord], wanted: SftFilter) -> Iterator[SftRecord]:
+    """Without doubles and without too many for one achievement, as the filter says."""
+    if not wanted.dedupe and wanted.max_per_achievement is None:
+        yield from found
+        return
+    curator = Curator(dedupe=wanted.dedupe, max_per_achievement=wanted.max_per_achievement)
+    for record in found:
+        if curator.keeps(record.messages, record.achievement):
+            yield record
+
+
+def world_of(session_id: str, *metadata: Any) -> str:
+    """The seed that a session or its outcome names, as text; the session's id without one."""
+    for text in metadata:
+        said = load_object(text)
+        for word in ("seed", "env_seed"):
+            if isinstance(said.get(word), int):
+                return str(said[word])
+    return session_id
+
+
+def _facts(session: Session) -> Facts:
+    outcomes = session.rows("outcome_rewards")
+    said = [session.row.get("metadata"), *(row.get("reward_metadata") for row in outcomes)]
+    facts = Facts(session.session_id, world_of(session.session_id, *said))
+    events = session.rows("events")
+    counts = Counter(
+        (row["model_name"], row.get("provider"))
+        for row in events
+        if row["event_type"] == "cais" and row.get("model_name") is not None
+    )
+    for (model, provider), n_calls in sorted(
+        counts.items(), key=lambda item: (item[0][0], item[0][1] or "")
+    ):
+        facts.add_model(model, provider, n_calls)
+    about = {row["id"]: row.get("metadata") for row in events}
+    for row in session.rows("event_rewards"):
+        metadata = about.get(row["event_id"])
+        facts.add_reward(
+            RewardRow(row.get("reward_type"), row["reward_value"], row.get("annotation"), metadata)
+        )
+    for row in outcomes:
+        facts.add_outcome(row["total_reward"], row.get("reward_metadata"))
+    return facts
+
+
+def _calls(session: Session) -> Iterator[Call]:
+    for row in session.rows("events"):
+        if row["event_type"] == "cais" and row.get("call_records") is not None:
+            said = conversations(row["call_records"])
+            yield Call(row.get("metadata"), row.get("model_name"), row.get("provider"), said)
+
+
+def _turn(metadata: Any, next_turn: int) -> int | None:
+    """`metadata.turn`, else the number in `turn_N` of its step, else counted on; None: unusable."""
+    if isinstance(metadata, int):
+        return metadata
+    said = load_object(metadata)
+    turn = said.get("turn")
+    if turn is None:
+        step = said.get("step_id")
+        turn = step[5:] if isinstance(step, str) and step.startswith("turn_") else None
+        return int(turn) if turn is not None and turn.isdigit() else next_turn
+    try:
+        return int(turn)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def quoted(text: str | None) -> str:
+    """A string as JSON; `json.dumps` makes a new encoder each time, ten times slower."""
+    return "null" if text is None else encode_basestring(text)
+
+
+def _list(names: Iterable[str]) -> str:
+    return json.dumps(list(names), ensure_ascii=False) if names else "[]"
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,230 @@
+"""SFT records straight from a tracing v3 file: streaming, in the original's order, fast.
+
+Lives here: the queries and the quick way through them. Not here: what a record is (`sft.py`), which
+sessions are wanted (`choosing.py`).
+
+A call record is 10 KB of which a third is exported. SQLite takes the pieces out of it as the JSON
+that they are, so nothing is parsed and written again. Each query gives one long text for a range of
+sessions: SQLite then works without the interpreter's lock from its first row to its last, and two
+threads do so beside the one that makes lines. Whatever has not the usual form (two messages of one
+text part, one tool call) goes the long way through `calls.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.traces.v3.calls import Conversation, conversations
+from engine.traces.v3.choosing import Facts, RewardRow, SftFilter, is_wanted
+from engine.traces.v3.quick import CELL, QUICK_CALLS, ROW, has_failed, quick_messages
+from engine.traces.v3.reader import check_header, check_tables, connect, odd
+from engine.traces.v3.sft import Call, SftRecord, curate, records, world_of
+
+THREADS = 2
+EVENTS_AT_ONCE = 1500
+_LAST = "\U0010ffff"
+_MODELS = """SELECT session_id, model_name, provider, COUNT(*) FROM events
+WHERE session_id > :low AND session_id <= :high AND +event_type = 'cais'
+AND +model_name IS NOT NULL GROUP BY session_id, model_name, provider
+ORDER BY session_id, model_name, provider"""
+_REWARDS = """SELECT r.session_id, r.reward_type, r.reward_value, r.annotation,
+CASE WHEN r.reward_value > 0 THEN e.metadata END
+FROM event_rewards r LEFT JOIN events e ON e.id = r.event_id
+WHERE r.session_id > :low AND r.session_id <= :high AND (:sums OR +r.reward_value > 0)
+ORDER BY r.session_id, r.id"""
+_OUTCOMES = """SELECT session_id, total_reward, reward_metadata FROM outcome_rewards
+WHERE session_id > :low AND session_id <= :high ORDER BY session_id, id"""
+_SEEDS = """SELECT session_id, metadata FROM session_traces
+WHERE session_id > :low AND session_id <= :high"""
+_CALLS = """SELECT id, metadata, model_name, provider, call_records FROM events
+WHERE session_id = ? AND +event_type = 'cais' AND call_records IS NOT NULL ORDER BY id"""
+_ONE_CALL = "SELECT metadata, model_name, provider, call_records FROM events WHERE id = ?"
+
+
+class _Raw(NamedTuple):
+    """What the queries gave for a range of sessions. `calls` is None when they gave up."""
+
+    models: list[Any]
+    rewards: list[Any]
+    outcomes: list[Any]
+    seeds: list[Any]
+    calls: bytes | None
+
+
+def file_records(path: Path | str, wanted: SftFilter) -> Iterator[SftRecord]:
+    """The records of a file's sessions, by session id and event id. Raises StorageError."""
+    path = Path(path)
+    check_header(path)
+    source = _Source(path, wanted)
+    try:
+        yield from curate(_in_order(source, source.bounds()), wanted)
+    finally:
+        source.close()
+
+
+def _in_order(source: _Source, bounds: list[str]) -> Iterator[SftRecord]:
+    """Ranges of sessions, a few ahead of whoever reads, in order."""
+    waiting: deque[tuple[Future[_Raw], str, str]] = deque()
+    ranges = pairwise(bounds)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="sft") as pool:
+        try:
+            for low, high in ranges:
+                waiting.append((pool.submit(source.read, low, high), low, high))
+                if len(waiting) > THREADS:
+                    yield from _next_records(source, waiting)
+            while waiting:
+                yield from _next_records(source, waiting)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_records(
+    source: _Source, waiting: deque[tuple[Future[_Raw], str, str]]
+) -> Iterator[SftRecord]:
+    future, low, high = waiting.popleft()
+    yield from source.make(future.result(), low, high)
+
+
+class _Source:
+    """A file with a connection for each thread."""
+
+    def __init__(self, path: Path, wanted: SftFilter) -> None:
+        self.path, self.wanted = path, wanted
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    def bounds(self) -> list[str]:
+        """Ids between which there are not too many events; the first and last hold all."""
+        found, n_events = [""], 0
+        try:
+            db = self._db()
+            check_tables(self.path, db)
+            sql = "SELECT session_id, num_events FROM session_traces ORDER BY session_id"
+            for session_id, n in db.execute(sql):
+                n_events += n if isinstance(n, int) else 1
+                if n_events > EVENTS_AT_ONCE:
+                    found.append(session_id)
+                    n_events = 0
+        except sqlite3.Error as err:
+            raise odd(self.path, "session_traces", f"SQLite cannot read it ({err})") from err
+        return [*found, _LAST]
+
+    def read(self, low: str, high: str) -> _Raw:
+        """Ask everything about the sessions behind `low` up to `high`; runs in any thread."""
+        where = {"low": low, "high": high, "sums": bool(self.wanted.event_rewards)}
+        try:
+            return _Raw(
+                self._rows(_MODELS, where),
+                self._rows(_REWARDS, where),
+                self._rows(_OUTCOMES, where),
+                self._rows(_SEEDS, where) if self.wanted.split != "all" else [],
+                self._quick(where),
+            )
+        except (sqlite3.Error, OverflowError) as err:
+            raise self._odd(err, low, high) from err
+
+    def make(self, raw: _Raw, low: str, high: str) -> Iterator[SftRecord]:
+        """The records of what `read` gave."""
+        by_session: dict[str, list[list[bytes]]] | None = None
+        if raw.calls is not None:
+            by_session = {}
+            for row in raw.calls.split(ROW) if raw.calls else ():
+                cells = row.split(CELL)
+                by_session.setdefault(_unquoted(cells[1]), []).append(cells)
+        try:
+            for facts in _facts(raw):
+                if is_wanted(facts, self.wanted):
+                    if by_session is None:
+                        calls = self._slow_calls(facts.session_id)
+                    else:
+                        calls = self._quick_calls(by_session.get(facts.session_id, []))
+                    yield from records(facts, calls, self.wanted)
+        except (sqlite3.Error, OverflowError) as err:
+            raise self._odd(err, low, high) from err
+
+    def close(self) -> None:
+        for db in self._opened:
+            db.close()
+
+    def _odd(self, err: Exception, low: str, high: str) -> Exception:
+        place = f"sessions behind {low!r}" + ("" if high == _LAST else f" up to {high!r}")
+        return odd(self.path, place, f"SQLite cannot read it ({err})")
+
+    def _rows(self, sql: str, where: dict[str, Any]) -> list[Any]:
+        """All rows in one text: for each row by itself this thread would wait for the others."""
+        names = [f"c{n}" for n in range(sql[: sql.index("FROM")].count(",") + 1)]
+        cells = ", ".join(names)
+        array = f"SELECT json_group_array(json_array({cells})) FROM found"  # noqa: S608
+        whole = f"WITH found({cells}) AS ({sql}) {array}"
+        found: list[Any] = json.loads(self._db().execute(whole, where).fetchone()[0])
+        return found
+
+    def _quick(self, where: dict[str, Any]) -> bytes | None:
+        try:
+            (text,) = self._db().execute(QUICK_CALLS, where).fetchone()
+        except (sqlite3.OperationalError, sqlite3.DataError) as err:
+            # SQLite is stricter about JSON than Python (NaN), or the text is too long for it.
+            if any(word in str(err).lower() for word in ("json", "too big")):
+                return None
+            raise
+        return text or b""
+
+    def _quick_calls(self, rows: list[list[bytes]]) -> Iterator[Call]:
+        rows.sort(key=lambda cells: int(cells[0]))
+        for pk, _, model, provider, turn, prompt, answer in rows:
+            messages = quick_messages(prompt, answer) if turn else b""
+            if not messages:
+                yield self._slow_call(int(pk))
+                continue
+            failed = self.wanted.drop_failed_calls and has_failed(answer)
+            said = Conversation(messages, False, False, failed)
+            yield Call(int(turn), _unquoted(model), _unquoted(provider), [said])
+
+    def _slow_calls(self, session_id: str) -> Iterator[Call]:
+        for _, metadata, model, provider, text in self._db().execute(_CALLS, (session_id,)):
+            yield Call(metadata, model, provider, conversations(text))
+
+    def _slow_call(self, pk: int) -> Call:
+        metadata, model, provider, text = self._db().execute(_ONE_CALL, (pk,)).fetchone()
+        return Call(metadata, model, provider, conversations(text))
+
+    def _db(self) -> sqlite3.Connection:
+        if not hasattr(self._local, "db"):
+            self._local.db = connect(self.path)
+            self._opened.append(self._local.db)
+        db: sqlite3.Connection = self._local.db
+        return db
+
+
+def _facts(raw: _Raw) -> list[Facts]:
+    found: dict[str, Facts] = {}
+    for session_id, model, provider, n_calls in raw.models:
+        facts = found.setdefault(session_id, Facts(session_id, session_id))
+        facts.add_model(model, provider, n_calls)
+    for session_id, *reward in raw.rewards:
+        if session_id in found:
+            found[session_id].add_reward(RewardRow(*reward))
+    for session_id, total, metadata in raw.outcomes:
+        if session_id in found:
+            found[session_id].add_outcome(total, metadata)
+            found[session_id].world = world_of(session_id, metadata)
+    for session_id, metadata in raw.seeds:
+        if session_id in found:
+            world = world_of(session_id, metadata)
+            found[session_id].world = world if world != session_id else found[session_id].world
+    return [found[session_id] for session_id in sorted(found)]
+
+
+@lru_cache(maxsize=256)
+def _unquoted(text: bytes) -> Any:
+    """A name out of its JSON; the same few come again and again."""
+    return json.loads(text)
