@@ -1,75 +1,53 @@
-// One EventSource a page. Topics stand in `data-topics`; what comes is told as DOM events
-// `sse:run`, `sse:live` and `sse:pages` on the document, with the parsed JSON as detail.
-// Closed while the tab is hidden (browsers allow six connections a host); on return it catches up
-// from the position of the last event.
+// What happens, told to this page. Topics stand in `data-topics`; what comes is told as DOM events
+// `sse:run`, `sse:live` and `sse:pages` on the document, with the parsed JSON as detail, and
+// `sse:again` when the stream was away for a while.
+// Browsers allow six connections a host, so the visible tabs share one stream (`tabs.js`). A hidden
+// tab lets go; on return it catches up from the last event that it was told.
+import { Tabs } from "./tabs.js";
 
-/** @type {EventSource | null} */
-let source = null;
-/** Position by run, from event ids like `31:120,32:7`. @type {Map<string, string>} */
-const position = new Map();
+const LOST_MS = 4000;
+
+/** Last seq told to this page, by run. @type {Map<string, number>} */
+const heard = new Map();
 let lostTimer = 0;
 
-/** Open the stream when some element asks for topics. */
+/** Listen when some element asks for topics. */
 export function startStream() {
   if (!topics().length) return;
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  window.addEventListener("pagehide", close);
-  window.addEventListener("pageshow", open);
-  if (!document.hidden) open();
+  const tabs = new Tabs(topics, { message, again, lost: showLost });
+  document.addEventListener("visibilitychange", () => (document.hidden ? tabs.leave() : tabs.join()));
+  window.addEventListener("pagehide", () => tabs.leave());
+  window.addEventListener("pageshow", () => tabs.join());
+  if (!document.hidden) tabs.join();
 }
 
-/** @returns {string[]} */
+/** What this page wants to hear, each run from the event that it heard last. @returns {string[]} */
 function topics() {
   const asked = [...document.querySelectorAll("[data-topics]")].flatMap((node) =>
     node.dataset.topics.split(" ").filter(Boolean),
   );
   return [...new Set(asked)].map((topic) => {
-    const [word, run] = topic.split(":");
-    return word === "run" && position.has(run) ? `run:${run}:${position.get(run)}` : topic;
+    const [word, run, seq] = topic.split(":");
+    if (word !== "run") return topic;
+    if (!heard.has(run)) heard.set(run, Number(seq ?? 0));
+    return `run:${run}:${heard.get(run)}`;
   });
 }
 
-function open() {
-  if (source) return;
-  const wasOpenBefore = open.times++ > 0;
-  const query = topics().map((topic) => `topic=${encodeURIComponent(topic)}`);
-  source = new EventSource(`/stream/?${query.join("&")}`);
-  for (const name of ["run", "live", "pages"]) {
-    source.addEventListener(name, (event) => {
-      keep(event.lastEventId);
-      tell(name, JSON.parse(event.data));
-    });
-  }
-  source.onopen = () => {
-    showLost(false);
-    if (wasOpenBefore) document.dispatchEvent(new CustomEvent("sse:again"));
-  };
-  source.onerror = () => {
-    showLost(true);
-    if (source?.readyState === EventSource.CLOSED) {
-      close();
-      setTimeout(open, 3000);
-    }
-  };
-}
-open.times = 0;
-
-function close() {
-  source?.close();
-  source = null;
-}
-
-/** Remember where each run's events stand. @param {string} id */
-function keep(id) {
-  for (const part of id.split(",")) {
-    const [run, seq] = part.split(":");
-    if (run && seq) position.set(run, seq);
-  }
-}
-
-/** @param {string} name @param {unknown} detail */
-function tell(name, detail) {
+/** One message of the shared stream: told if it is for this page, and only once.
+ * @param {string} name @param {any} detail */
+function message(name, detail) {
+  const wanted = topics();
+  const run = String(detail.run_id ?? "");
+  if (name === "run") {
+    if (!heard.has(run) || detail.seq <= heard.get(run)) return;
+    heard.set(run, detail.seq);
+  } else if (name === "live" && !wanted.includes("live") && !wanted.includes(`live:${run}`)) return;
   document.dispatchEvent(new CustomEvent(`sse:${name}`, { detail }));
+}
+
+function again() {
+  document.dispatchEvent(new CustomEvent("sse:again"));
 }
 
 /** Say that the page is behind, but only when it stays so. @param {boolean} lost */
@@ -77,7 +55,7 @@ function showLost(lost) {
   clearTimeout(lostTimer);
   const note = document.querySelector(".lost");
   if (!lost) note?.remove();
-  else if (!note) lostTimer = setTimeout(drawLost, 4000);
+  else if (!note) lostTimer = setTimeout(drawLost, LOST_MS);
 }
 
 function drawLost() {

@@ -13,7 +13,7 @@ from apps.accounts.errors import Refused
 from apps.accounts.queries import Actor
 from apps.runs.models import Run
 
-MAX_TOPICS = 12
+MAX_TOPICS = 60  # one stream serves all tabs of a browser
 
 
 class Topics(NamedTuple):

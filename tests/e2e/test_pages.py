@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.e2e.conftest import CONFIG
+from tests.servers.instance import Instance
 from tests.servers.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -73,6 +75,25 @@ def test_a_game_is_replayed_with_the_keyboard(page: Page, played: dict[str, int]
     expect(where).to_contain_text(re.compile(r"step [2-9]"))
 
 
+def test_a_game_is_forked_where_it_stands_and_its_branches_appear_beside_it(
+    page: Page, played: dict[str, int]
+) -> None:
+    page.goto(f"/traces/?run={played['random']}")
+    page.locator("#trace-rows td a").first.click()
+    expect(page.locator("[data-replay][data-ready]")).to_be_visible(timeout=SOON)
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#fork-step")).to_have_value("3")
+    page.keyboard.press("f")
+    page.locator("#fork-model").select_option("guide")
+    page.fill("#fork-n", "3")
+    page.get_by_role("button", name="Fork here").click()
+    expect(page.locator("#forks .branches a")).to_have_count(3, timeout=SOON)
+    expect(page.locator("#forks")).to_contain_text("guide", timeout=SOON)
+    page.locator("#forks .branches a").first.click()
+    expect(page.get_by_text("a branch of")).to_be_visible()
+
+
 def test_a_step_in_the_address_opens_that_moment(page: Page, played: dict[str, int]) -> None:
     _open_best_trace(page, played["guide"])
     page.goto(page.url.split("?")[0] + "?step=7")
@@ -91,7 +112,14 @@ def test_two_runs_are_compared_world_by_world(page: Page, played: dict[str, int]
         page.check(f"#run-{played[name]} input[type=checkbox]")
     page.locator("[data-compare]").click()
     expect(page.locator(".verdict")).to_contain_text(re.compile("better|worse"))
-    expect(page.locator("table tbody tr")).to_have_count(6)
+    worlds = page.locator("section[aria-label] table tbody tr")
+    expect(worlds).to_have_count(6)
+    expect(page.get_by_role("heading", name="What was set differently")).to_be_visible()
+    worlds.first.get_by_role("link").last.click()
+    expect(page.locator("[data-duel][data-ready]")).to_be_visible(timeout=SOON)
+    page.keyboard.press("ArrowRight")
+    for side in page.locator("[data-side]").all():
+        expect(side.locator('[data-part="where"]')).to_contain_text("step 1 of")
 
 
 def test_a_dataset_is_made_of_the_games_that_the_preview_shows(
@@ -181,6 +209,37 @@ def test_a_hidden_page_lets_go_of_its_stream_and_catches_up_without_gap_or_doubl
     lines = page.locator(".log li.state").all_inner_texts()
     told = [line.lstrip("0123456789:").strip() for line in lines]
     assert told == ["draft → queued", "queued → running", "running → succeeded"]
+
+
+def test_twenty_tabs_share_one_stream_and_all_of_them_are_told(
+    browser: Browser, instance: Instance
+) -> None:
+    context = browser.new_context(base_url=instance.url)
+    tabs = [context.new_page() for _ in range(20)]
+    streams: list[str] = []
+    for tab in tabs:
+        tab.on("request", lambda r: streams.append(r.url) if "/stream/" in r.url else None)
+    _log_in(tabs[0], instance)
+    for tab in tabs:
+        tab.goto("/runs/")
+    body = {"toml": CONFIG.format(name="random"), "launch": True}
+    run = int(instance.call("POST", "/api/v1/runs", body)["id"])
+    for tab in tabs:
+        expect(tab.locator(f'a[href="/runs/{run}/"]').first).to_be_visible(timeout=SOON)
+    tabs[0].close()  # the others go on without the one that read for them
+    tabs[3].goto(f"/runs/{run}/")
+    expect(tabs[3].locator("#run-status .state").first).to_have_text("succeeded", timeout=60_000)
+    expect(tabs[3].locator(".log")).to_contain_text("running → succeeded", timeout=SOON)
+    assert len(streams) < 12
+    context.close()
+
+
+def _log_in(page: Page, instance: Instance) -> None:
+    page.goto("/login/")
+    page.fill("#id_username", instance.user)
+    page.fill("#id_password", instance.password)
+    page.click("button.primary")
+    page.wait_for_url(f"{instance.url}/")
 
 
 def _hide(page: Page, hidden: bool) -> None:
