@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,16 +14,14 @@ from apps.accounts.errors import Refused
 from apps.accounts.models import Role
 from apps.accounts.queries import Actor
 from apps.accounts.services import record
+from apps.providers.asking import ask
 from apps.providers.crypto import encrypt
 from apps.providers.models import ModelAlias, Provider, ProviderKind
 from apps.providers.queries import BUILTIN, key_of
 from apps.providers.urls import check_url, origin_of
-from engine.llm.redact import without_key
 from synthweb.bell import ring
 
-TEST_TIMEOUT_S = 10.0
 MAX_LISTED = 200
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _CHANGEABLE = (
     "name", "base_url", "max_concurrent", "requests_per_minute", "prices", "enabled",
 )  # fmt: skip
@@ -127,46 +123,23 @@ def test_provider(*, provider: Provider) -> TestResult:
 
     Never raises for what the endpoint does: the message says it. No part of the key is in it.
     """
-    import httpx  # 6 MB: only here
-
     path = "/models" if provider.kind == ProviderKind.OPENAI else "/health"
-    began = time.monotonic()
-    try:
-        status, body = asyncio.run(_ask(provider, provider.base_url.rstrip("/") + path))
-    except Refused as err:
-        return TestResult(False, err.message, _ms(began), [])
-    except httpx.HTTPError as err:
-        return TestResult(False, f"No answer: {err or type(err).__name__}", _ms(began), [])
-    if status in (401, 403):
-        return TestResult(False, f"It refuses the key (status {status}).", _ms(began), [])
-    if status >= 300:
-        return TestResult(False, f"It answers with status {status}.", _ms(began), [])
-    models = _model_ids(body)
+    answer = ask(provider.base_url.rstrip("/") + path, key_of(provider))
+    if answer.error:
+        return TestResult(False, answer.error, answer.took_ms, [])
+    if answer.status in (401, 403):
+        words = f"It refuses the key (status {answer.status})."
+        return TestResult(False, words, answer.took_ms, [])
+    if answer.status >= 300:
+        words = f"It answers with status {answer.status}."
+        return TestResult(False, words, answer.took_ms, [])
+    models = _model_ids(answer.body)
     words = f"It answers; it offers {len(models)} models." if models else "It answers."
-    return TestResult(True, words, _ms(began), models)
+    return TestResult(True, words, answer.took_ms, models)
 
 
 test_provider.__test__ = False  # type: ignore[attr-defined]  # a verb, not a test
 TestResult.__test__ = False  # type: ignore[attr-defined]
-
-
-async def _ask(provider: Provider, url: str) -> tuple[int, bytes]:
-    import httpx
-
-    from apps.providers.guard import guarded_client
-
-    key = key_of(provider)
-    headers = {"Authorization": f"Bearer {key}", "X-API-Key": key} if key else {}
-    async with (
-        guarded_client(timeout_s=TEST_TIMEOUT_S) as client,
-        client.stream("GET", url, headers=headers) as answer,
-    ):
-        body = b""
-        async for piece in answer.aiter_bytes():
-            body += piece
-            if len(body) > MAX_ANSWER_BYTES:
-                raise httpx.DecodingError("the answer is too large")
-        return answer.status_code, without_key(body, key)
 
 
 def _model_ids(body: bytes) -> list[str]:
@@ -246,7 +219,3 @@ def _key(key: str) -> str:
     if len(key) > 4000 or not key.isascii() or not (key.isprintable() or not key):
         raise Refused("bad_key", "The key holds characters that no header can carry.", status=422)
     return key
-
-
-def _ms(began: float) -> float:
-    return round((time.monotonic() - began) * 1000, 1)

@@ -1,7 +1,8 @@
 """All writes of launching: configs in, runs and pipelines out.
 
 `configs` reads and stores, `names` says what names stand for, `plans` freezes, `runs` launches,
-`pipelines` and `stages` make runs wait for each other, `table` compares their evals.
+`pipelines` and `stages` make runs wait for each other, `table` compares their evals, `task_apps`
+checks remote ones.
 """
 
 from apps.launch.services.configs import (
@@ -22,9 +23,11 @@ from apps.launch.services.pipelines import (
 )
 from apps.launch.services.plans import RunPlan
 from apps.launch.services.runs import clone, dry_run, fork, launch, queue_draft
+from apps.launch.services.task_apps import TaskAppReport, probe_task_app
 
 __all__ = [
     "RunPlan",
+    "TaskAppReport",
     "advance_pipeline",
     "advance_pipelines",
     "cancel_pipeline",
@@ -39,6 +42,7 @@ __all__ = [
     "import_data",
     "launch",
     "load_stored",
+    "probe_task_app",
     "queue_draft",
     "start_pipeline",
     "this_machine",

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from django.conf import settings
-
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, User
 from apps.checkpoints.queries import leaked_seeds
 from apps.launch.services.forks import complete_fork
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
+from apps.launch.services.task_apps import plays_here
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import InputPlan, ShardPlan, create_run
 from engine.config import (
@@ -28,8 +27,6 @@ from engine.config import (
     resolve,
 )
 from engine.tasks import canonical_name
-
-_PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
 
 
 @dataclass
@@ -193,13 +190,11 @@ def _train_shard(plan: RunPlan) -> None:
 
 def _refuse_remote(play: Play) -> None:
     """Without a task app, with a placeholder or with our own, the game is played here."""
-    url = play.task_app_url
-    ours = (settings.PUBLIC_URL, f"http://127.0.0.1:{settings.TASK_APP_PORT}")
-    if not url or any(word in url for word in _PLACEHOLDERS) or url.startswith(ours):
+    if plays_here(play.task_app_url):
         return
     raise Refused(
         "remote_task_app",
-        f"Playing through the task app at {url} is not possible yet.",
+        f"Playing through the task app at {play.task_app_url} is not possible yet.",
         'Launch with --set task_app_url="" to play on this machine.',
         status=422,
     )

@@ -1,0 +1,88 @@
+"""The check of a remote task app: what it calls, with which key, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.launch.services import probe_task_app
+from apps.launch.services.task_apps import plays_here
+from apps.providers.models import ProviderKind
+from apps.providers.services import create_provider
+from tests.servers.task_app_server import TaskAppServer
+
+KEY = "env-key-0123456789"
+
+
+@pytest.fixture
+def server(settings):
+    with TaskAppServer(key=KEY) as server:
+        settings.ALLOW_HOSTS = [f"127.0.0.1:{server.port}"]
+        yield server
+
+
+@pytest.fixture
+def record(actor, server):
+    """The task app as somebody added it under Settings."""
+    return create_provider(
+        actor=actor, name="remote", base_url=server.url, key=KEY, kind=ProviderKind.TASK_APP
+    )
+
+
+def test_a_good_task_app_is_named_with_what_it_was_asked(project, server, record):
+    report = probe_task_app(project=project, url=f"{server.url}/task/crafter/")
+    assert (report.ok, report.task, report.key_of) == (True, "crafter_classic", "remote")
+    assert [(call.path, call.status) for call in report.calls] == [
+        ("/health", 200),
+        ("/task_info", 200),
+    ]
+    assert server.paths == ["/task/crafter/health", "/task/crafter/task_info"]
+    assert server.keys[0] == {"x-api-key": KEY, "authorization": f"Bearer {KEY}"}
+
+
+def test_an_origin_without_a_record_gets_no_key(project, server, actor):
+    create_provider(actor=actor, name="models", base_url=f"{server.url}/v1", key=KEY)
+    report = probe_task_app(project=project, url=server.url)
+    assert server.keys == [{}]
+    assert not report.ok
+    assert "wants a key" in report.message
+    assert "Settings → Providers" in report.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "word", "found"),
+    [
+        ("health", "500", "/health answered 500"),
+        ("health", "html", "/health is no JSON object"),
+        ("health", "close", "/health gave no answer"),
+        ("health", "redirect", "redirects (status 302), which is not followed"),
+        ("health", "huge", "too large"),
+        ("task_info", "404", "/task_info is not there"),
+        ("task_info", "empty", "/task_info names no task"),
+        ("task_info", "echo", "refused the key of remote"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(project, server, record, path, word, found):
+    server.wrong = {path: word}
+    report = probe_task_app(project=project, url=server.url)
+    assert not report.ok
+    assert found in report.words()
+    assert report.hint
+    assert KEY not in report.words()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9", "http://169.254.169.254/latest", "file:///etc/passwd", "x", ""]
+)
+def test_addresses_inside_are_not_called(project, settings, url):
+    settings.ALLOW_HOSTS = []
+    report = probe_task_app(project=project, url=url)
+    assert not report.ok
+    assert "cannot be called" in report.message or "not a public address" in report.message
+
+
+def test_our_own_task_app_gets_our_own_key_and_plays_here(project, server, settings):
+    settings.TASK_APP_PORT = server.port
+    settings.ENVIRONMENT_API_KEY = KEY
+    assert probe_task_app(project=project, url=server.url).key_of == "this instance"
+    assert plays_here(server.url)
+    assert not plays_here(f"{server.url}1")
