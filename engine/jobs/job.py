@@ -6,10 +6,12 @@ each), the lease (`lease.py`), the event types (`engine/events.py`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,31 @@ class ConsoleEvents(EventWriter):
         if line:
             print(line, file=sys.stderr, flush=True)
         return seq
+
+
+class _Folder:
+    """A folder that files are renamed into, made when the first one is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self._counting, self._syncing = threading.Lock(), threading.Lock()
+        self._asked = self._synced = 0
+
+    def sync(self) -> None:
+        """Make renames so far durable. Threads that ask together are served by one fsync."""
+        with self._counting:
+            self._asked += 1
+            mine = self._asked
+        with self._syncing:
+            if self._synced >= mine:
+                return
+            goal = self._asked
+            descriptor = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._synced = goal
 
 
 @dataclass
@@ -62,6 +89,7 @@ class Job:
     resume: dict[str, Any] | None = None
     retries: int | None = None
     values: dict[str, Any] = field(default_factory=dict)
+    _folders: dict[str, _Folder] = field(default_factory=dict, init=False, repr=False)
 
     def write_file(self, path: str, content: Content) -> FileData:
         """Write a file below the directory: complete under its name, or not there at all.
@@ -69,19 +97,23 @@ class Job:
         content: bytes, text, or a function that writes into a binary file. May be called from any
         thread, once a path. Raises StorageError: disk full, or a path that leaves the directory.
         """
-        target = self._target(path)
-        staged = target.with_name(f".{target.name}.part")
+        folder, name = self._place(path)
+        target, staged = f"{folder.path}/{name}", f"{folder.path}/.{name}.part"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with staged.open("wb") as file:
-                _write(file, content)
+            os.makedirs(folder.path, exist_ok=True)
+            with open(staged, "wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
-            digest, size = _hash(staged)
-            staged.replace(target)
-            _sync_folder(target.parent)
+            digest, size = _hash(staged, content)
+            os.replace(staged, target)
+            folder.sync()
         except OSError as err:
-            staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(staged)
             raise StorageError(
                 f"{path} cannot be written: {err.strerror or err}.",
                 hint="Make room on the disk that holds the run's directory, then resume the run.",
@@ -98,11 +130,26 @@ class Job:
         """Say how far the shard is, over all its attempts; `retried` as in ProgressData."""
         self.events.progress(done, total, unit, retried=retried)
 
-    def _target(self, path: str) -> Path:
-        target = (self.directory / path).resolve()
-        if not target.is_relative_to(self.directory.resolve()) or target == self.directory:
-            raise StorageError(f"{path!r} is not below the run's directory.", retryable=False)
-        return target
+    def _place(self, path: str) -> tuple[_Folder, str]:
+        """(folder, which is there then, name) of a path below the directory.
+
+        A folder is looked at once: only this job writes here, and resolving its links takes longer
+        than writing a small file.
+        """
+        parent, _, name = path.rpartition("/")
+        folder = self._folders.get(parent)
+        if folder is None:
+            home, found = self.directory.resolve(), (self.directory / parent).resolve()
+            if not found.is_relative_to(home):
+                raise _outside(path)
+            folder = self._folders.setdefault(parent, _Folder(found))
+        if name in ("", ".", "..") or os.path.islink(f"{folder.path}/{name}"):
+            raise _outside(path)
+        return folder, name
+
+
+def _outside(path: str) -> StorageError:
+    return StorageError(f"{path!r} is not below the run's directory.", retryable=False)
 
 
 def open_job(directory: Path, cancelled: Cancellation, *, console: bool = False) -> Job:
@@ -160,26 +207,13 @@ def _announced(path: Path) -> set[EpisodeId]:
     return {(row["seed"], row["repeat"]) for row in rows if row["ended"] != "cancelled"}
 
 
-def _write(file: BinaryIO, content: Content) -> None:
-    if callable(content):
-        content(file)
-    else:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-def _hash(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
+def _hash(path: str, content: Content) -> tuple[str, int]:
+    """SHA-256 and size of a file; it is read again only where its bytes are not at hand."""
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest(), len(content)
+    with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return digest, path.stat().st_size
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return digest, os.path.getsize(path)
 
 
 def _words(type_: str, data: Mapping[str, Any]) -> str:

@@ -16,14 +16,13 @@ import time
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote, urlsplit
 
-import httpx
-
-from engine.errors import ProviderError
+from engine.errors import ConfigError, ProviderError
 from engine.llm.budget import RetryBudget, backoff_s, parse_retry_after
 from engine.llm.redact import without_key
 from engine.llm.replies import Prices, read_answer
-from engine.llm.transport import KeepAliveTransport
+from engine.llm.transport import Answer, KeepAlive, Origin, TransportError
 from engine.llm.types import ChatRequest, Reply
 
 RETRYABLE_STATUS = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529))
@@ -77,15 +76,12 @@ class ChatClient:
         self._rng = random.Random()
         self._slots = asyncio.Semaphore(self.options.max_concurrent)
         self._next_start = 0.0
-        self._url, headers, self._extensions = _target(base_url, self.options.address)
         self._key = key
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        self._headers = httpx.Headers(headers)
-        # The transport itself: httpx's client around it adds 0.2 ms a call for cookies, redirects
-        # and authentication flows that must not happen here.
-        self._http = KeepAliveTransport(
-            connect_timeout_s=self.options.connect_timeout_s, max_idle=self.options.max_concurrent
+        origin, self._head = _target(base_url, self.options.address, key)
+        self._http = KeepAlive(
+            origin,
+            connect_timeout_s=self.options.connect_timeout_s,
+            max_idle=self.options.max_concurrent,
         )
 
     async def reply(self, request: ChatRequest) -> Reply:
@@ -113,7 +109,7 @@ class ChatClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        self._http.close()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         sampling = request.sampling
@@ -144,15 +140,14 @@ class ChatClient:
             try:
                 async with asyncio.timeout(self.options.timeout_s):
                     answer = await self._post(body)
-            except (TimeoutError, httpx.TimeoutException) as err:
+            except TimeoutError as err:
                 raise ProviderError(
                     f"The model API did not answer within {self.options.timeout_s:g} s.",
                     code="timeout",
                 ) from err
-            except httpx.HTTPError as err:
+            except TransportError as err:
                 raise ProviderError(
-                    f"The model API cannot be reached: {type(err).__name__} {err}".strip() + ".",
-                    code="no_connection",
+                    f"The model API cannot be reached: {err}.", code="no_connection"
                 ) from err
             ended = time.monotonic()
         reply = read_answer(answer, self.options.prices)
@@ -161,20 +156,23 @@ class ChatClient:
 
     async def _post(self, body: bytes) -> bytes:
         """The body of a 200 answer. Stops reading where it grows too large."""
-        request = httpx.Request(
-            "POST", self._url, headers=self._headers, content=body, extensions=self._extensions
-        )
-        response = await self._http.handle_async_request(request)
+        answer = await self._http.send(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
         try:
-            if response.status_code != 200:
+            if answer.status != 200:
                 # So much that a key over the edge of the excerpt is seen whole.
-                said = await _read(response, ERROR_EXCERPT_BYTES + len(self._key), cut=True)
-                said = without_key(said, self._key)[:ERROR_EXCERPT_BYTES]
-                raise _status_error(response, said)
-            answer = await _read(response, self.options.max_answer_bytes, cut=False)
-            return without_key(answer, self._key)
+                most = ERROR_EXCERPT_BYTES + len(self._key)
+                said = without_key((await answer.read(most))[:most], self._key)
+                raise _status_error(answer, said[:ERROR_EXCERPT_BYTES])
+            limit = self.options.max_answer_bytes
+            content = await answer.read(limit)
+            if len(content) > limit:
+                raise ProviderError(
+                    f"The model API's answer is larger than {limit} bytes; it was cut off.",
+                    code="answer_too_large",
+                )
+            return without_key(content, self._key)
         finally:
-            await response.aclose()
+            answer.close()
 
     async def _pace(self) -> None:
         """Wait until the next call may start under `rps`."""
@@ -209,24 +207,8 @@ def turn_seed(turn_key: tuple[int, int, int]) -> int:
     return zlib.crc32(repr(turn_key).encode()) & 0x7FFFFFFF
 
 
-async def _read(response: httpx.Response, limit: int, *, cut: bool) -> bytes:
-    """At most `limit` decoded bytes; beyond that `cut` them or raise ProviderError."""
-    chunks, size = [], 0
-    async for chunk in response.aiter_bytes():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit and cut:
-            break
-        if size > limit:
-            raise ProviderError(
-                f"The model API's answer is larger than {limit} bytes; it was cut off.",
-                code="answer_too_large",
-            )
-    return b"".join(chunks)[:limit]
-
-
-def _status_error(response: httpx.Response, excerpt: bytes) -> ProviderError:
-    status = response.status_code
+def _status_error(answer: Answer, excerpt: bytes) -> ProviderError:
+    status = answer.status
     hints = {
         401: "The provider's key is missing or wrong.",
         403: "The provider's key may not use this model.",
@@ -237,23 +219,40 @@ def _status_error(response: httpx.Response, excerpt: bytes) -> ProviderError:
     return ProviderError(
         f"The model API answered {status}{f': {said}' if said else ''}.",
         status=status,
-        retry_after_s=parse_retry_after(response.headers.get("retry-after")),
+        retry_after_s=parse_retry_after(answer.headers.get("retry-after")),
         retryable=status in RETRYABLE_STATUS,
         hint=hints.get(status, ""),
         code="rate_limited" if status == 429 else "bad_status",
     )
 
 
-def _target(base_url: str, address: str) -> tuple[httpx.URL, dict[str, str], dict[str, Any]]:
-    """(URL to call, headers, extensions), with the checked address in the place of the host."""
-    url = httpx.URL(base_url.rstrip("/") + "/chat/completions")
+def _target(base_url: str, address: str, key: str) -> tuple[Origin, bytes]:
+    """(where to connect, the request's head up to its length).
+
+    address: the checked address, called in the place of the host, whose name is still told.
+    Raises ConfigError for a URL or a key that cannot be sent.
+    """
+    try:
+        url = urlsplit(base_url.rstrip("/") + "/chat/completions")
+        name = (url.hostname or "").encode("idna").decode()
+        port = url.port
+    except ValueError as err:
+        raise ConfigError(f"{base_url!r} is no address of a model API: {err}.") from err
+    if url.scheme not in ("http", "https") or not name:
+        raise ConfigError(f"{base_url!r} is no address of a model API; it begins with http(s)://.")
+    shown = f"[{name}]" if ":" in name else name
     headers = {
+        "Host": f"{shown}:{port}" if port else shown,
         "Content-Type": "application/json",
         "Accept": "application/json",
-        "Accept-Encoding": "gzip, deflate",
+        "Accept-Encoding": "gzip",
         "User-Agent": "synthweb",
+        **({"Authorization": f"Bearer {key}"} if key else {}),
     }
-    if not address:
-        return url, headers, {}
-    headers["Host"] = url.netloc.decode("ascii")
-    return url.copy_with(host=address), headers, {"sni_hostname": url.host}
+    path = quote(url.path, safe="/%:@!$&'()*+,;=~-._") + (f"?{url.query}" if url.query else "")
+    lines = (f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()))
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        raise ConfigError("The provider's URL or key holds a character that cannot be sent.")
+    tls = url.scheme == "https"
+    origin = Origin(address or name, port or (443 if tls else 80), name if tls else "")
+    return origin, "\r\n".join((*lines, "Content-Length: ")).encode()

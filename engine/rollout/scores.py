@@ -99,12 +99,13 @@ def bootstrap_mean(values: Sequence[float], *, seed: int = 0) -> Mean:
 
     rng, array = numpy.random.default_rng(seed), numpy.asarray(values, dtype=float)
     rows = max(1, _RESAMPLED_AT_ONCE // n)
-    means: list[float] = []
-    while len(means) < N_RESAMPLES:
-        drawn = rng.integers(0, n, (min(rows, N_RESAMPLES - len(means)), n))
-        means.extend(array[drawn].mean(axis=1).tolist())
+    means = numpy.empty(N_RESAMPLES)
+    for start in range(0, N_RESAMPLES, rows):
+        some = means[start : start + rows]
+        some[:] = array[rng.integers(0, n, (len(some), n))].mean(axis=1)
     means.sort()
-    return Mean(n, mean, _quantile(means, 0.025), _quantile(means, 0.975))
+    ordered = means.tolist()
+    return Mean(n, mean, _quantile(ordered, 0.025), _quantile(ordered, 0.975))
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> PairedDifference:

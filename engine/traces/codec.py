@@ -36,6 +36,9 @@ MAX_PLAIN_BYTES = 256 * 1024 * 1024
 _HEADER = struct.Struct("<4sBB")
 _ROW = struct.Struct("<8sII")
 _TOKEN_FIELDS = ("prompt_ids", "completion_ids", "logprobs")
+_TURN_FIELDS = tuple(
+    f.name for f in fields(Turn) if f.name not in _TOKEN_FIELDS and f.name != "messages"
+)
 _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 T = TypeVar("T")
@@ -163,19 +166,27 @@ def _steps_to_json(trace: Trace) -> dict[str, list[Any]]:
 def _turns_to_json(turns: list[Turn]) -> tuple[list[Any], list[dict[str, Any]]]:
     """(distinct messages, turns that link to them by index)."""
     pool: list[Any] = []
-    known: dict[str, int] = {}
+    known: dict[str | tuple[str, str], int] = {}
     rows = []
     for turn in turns:
-        row = {f.name: getattr(turn, f.name) for f in fields(Turn) if f.name not in _TOKEN_FIELDS}
-        links = []
-        for message in row.pop("messages"):
-            text = json.dumps(message, sort_keys=False)
-            if text not in known:
-                known[text] = len(pool)
+        row = {name: getattr(turn, name) for name in _TURN_FIELDS}
+        row["message_links"] = links = []
+        for message in turn.messages:
+            identity = _identity(message)
+            if identity not in known:
+                known[identity] = len(pool)
                 pool.append(message)
-            links.append(known[text])
-        rows.append({**row, "message_links": links})
+            links.append(known[identity])
+        rows.append(row)
     return pool, rows
+
+
+def _identity(message: dict[str, Any]) -> str | tuple[str, str]:
+    """Equal for equal messages; those of nothing but role and text need no JSON for it."""
+    role, content = message.get("role"), message.get("content")
+    if len(message) == 2 and isinstance(role, str) and isinstance(content, str):
+        return role, content
+    return json.dumps(message)
 
 
 def _follow(links: Any, pool: list[Any], index: int) -> list[Any]:

@@ -7,7 +7,7 @@ are made of `EpisodeSummary` (lists, filters, charts), everything else is the pa
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 # How an episode ended. model_error and task_error are broken episodes: data, but not scores.
@@ -117,7 +117,11 @@ class EpisodeSummary:
     unlocks: list[dict[str, Any]] = field(default_factory=list)  # {name, step (from 1), turn}
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """All fields by name; lists are shared, not copied."""
+        return {name: getattr(self, name) for name in _SUMMARY_FIELDS}
+
+
+_SUMMARY_FIELDS = tuple(field.name for field in fields(EpisodeSummary))
 
 
 @dataclass(slots=True)

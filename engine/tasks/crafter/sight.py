@@ -58,7 +58,7 @@ class Memory:
 
     def __init__(self, seen: bytes = b"") -> None:
         self.seen = bytearray(_EMPTY)
-        for x in range(SIZE):
+        for x in range(len(seen) // SIZE):
             row = seen[x * SIZE : (x + 1) * SIZE]
             start = (x + BORDER) * WIDTH + BORDER
             self.seen[start : start + len(row)] = row
@@ -80,13 +80,19 @@ class Memory:
 def creatures_in_view(world: World) -> list[Object]:
     """Everything but the player that stands in the 9 x 7 tiles, in order of the rows."""
     player, object_at = world.player, world.object_at
-    found = []
-    for y in range(max(0, player.y - HALF_Y), min(SIZE, player.y + HALF_Y + 1)):
-        for x in range(max(0, player.x - HALF_X), min(SIZE, player.x + HALF_X + 1)):
-            thing = object_at[x * SIZE + y]
-            if thing is not None and thing is not player:
-                found.append(thing)
+    top, bottom = max(0, player.y - HALF_Y), min(SIZE, player.y + HALF_Y + 1)
+    found = [
+        thing
+        for x in range(max(0, player.x - HALF_X), min(SIZE, player.x + HALF_X + 1))
+        for thing in object_at[x * SIZE + top : x * SIZE + bottom]
+        if thing is not None and thing is not player
+    ]
+    found.sort(key=_row)
     return found
+
+
+def _row(thing: Object) -> int:
+    return thing.y
 
 
 def find_routes(world: World, memory: Memory) -> Sight:

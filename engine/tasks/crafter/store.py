@@ -34,19 +34,19 @@ class WorldStore:
         """The world of a seed as it is before the first step."""
         key = (difficulty, seed)
         with self._lock:
-            data = self._kept.get(key)
-            if data is not None:
+            kept = self._kept.get(key)
+            if kept is not None:
                 self._kept.move_to_end(key)
-        if data is None:
-            data = self._load(key)
-        if data is None:
-            world = generate(seed, difficulty)
-            data = encode_world(world)
-            self._keep(key, data)
-            self._save(key, data)
-            return world
+        if kept is not None:
+            return decode_world(kept)[0]
+        loaded = self._load(key)
+        if loaded is not None:
+            return loaded
+        world = generate(seed, difficulty)
+        data = encode_world(world)
         self._keep(key, data)
-        return decode_world(data)[0]
+        self._save(key, data)
+        return world
 
     def _keep(self, key: tuple[str, int], data: bytes) -> None:
         with self._lock:
@@ -60,7 +60,7 @@ class WorldStore:
         difficulty, seed = key
         return self.directory / WORLD_VERSION / difficulty / f"{seed % 256:02x}" / f"{seed}.world"
 
-    def _load(self, key: tuple[str, int]) -> bytes | None:
+    def _load(self, key: tuple[str, int]) -> World | None:
         path = self._path(key)
         if path is None:
             return None
@@ -69,8 +69,10 @@ class WorldStore:
             world = decode_world(data)[0]
         except (OSError, EngineError):
             return None
-        same = (world.difficulty, world.seed, world.n_steps) == (*key, 0)
-        return data if same else None
+        if (world.difficulty, world.seed, world.n_steps) != (*key, 0):
+            return None
+        self._keep(key, data)
+        return world
 
     def _save(self, key: tuple[str, int], data: bytes) -> None:
         path = self._path(key)

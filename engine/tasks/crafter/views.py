@@ -45,14 +45,14 @@ def pack_view(world: World) -> bytes:
     view = bytearray(SIZE_BYTES)
     view[0] = VERSION
     left, top = player.x - HALF_X, player.y - HALF_Y
-    for dy in range(rules.VIEW_HEIGHT):
-        y = top + dy
-        if 0 <= y < SIZE:
-            for dx in range(rules.VIEW_WIDTH):
-                if 0 <= left + dx < SIZE:
-                    view[1 + dy * rules.VIEW_WIDTH + dx] = world.materials[(left + dx) * SIZE + y]
+    width = rules.VIEW_WIDTH
+    first, last = max(0, -top), min(rules.VIEW_HEIGHT, SIZE - top)  # rows inside the map
+    for dx in range(max(0, -left), min(width, SIZE - left)):
+        start = (left + dx) * SIZE + top
+        column = slice(1 + first * width + dx, 1 + last * width, width)
+        view[column] = world.materials[start + first : start + last]
     for thing in (player, *creatures_in_view(world)):
-        at = 1 + (thing.y - top) * rules.VIEW_WIDTH + thing.x - left
+        at = 1 + (thing.y - top) * width + thing.x - left
         view[at] |= _thing_id(thing) << 4
     view[64] = _FACING[player.facing] | player.sleeping << 4 | world.dead << 5
     view[65] = round(255 * min(1.0, max(0.0, world.daylight)))

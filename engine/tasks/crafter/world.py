@@ -19,7 +19,7 @@ import math
 import random
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine.tasks.crafter.difficulty import get_difficulty
 from engine.tasks.crafter.objects import Cow, Object, Skeleton, Zombie
@@ -48,6 +48,27 @@ _TILES_OF: tuple[tuple[int, ...], ...] = tuple(
     tuple(at for at in range(SIZE * SIZE) if _CHUNK_OF[at] == chunk)
     for chunk in range(N_CHUNKS * N_CHUNKS)
 )  # chunk -> positions, x before y as in stock
+_COLUMNS_OF = tuple(
+    tuple(slice(at, at + sum(tile // SIZE == at // SIZE for tile in tiles)) for at in firsts)
+    for tiles in _TILES_OF
+    for firsts in [[at for at in tiles if at - 1 not in tiles]]
+)  # chunk -> the same positions as slices of the map, one an x
+_KNOWN = bytes(range(len(MATERIALS) + 1))
+_COUNTED = (GRASS, PATH)  # materials that decide where creatures appear
+
+
+Creature = type[Zombie] | type[Skeleton] | type[Cow]
+
+
+class _Quota(NamedTuple):
+    """How many of a kind may live in one chunk now; `least` only with `room` tiles of `ground`."""
+
+    kind: Creature
+    ground: int
+    room: int
+    least: int
+    most: int
+    figures: Herd
 
 
 class World:
@@ -63,7 +84,7 @@ class World:
         self.object_at: list[Object | None] = [None] * (SIZE * SIZE)
         self.objects: dict[Object, None] = {}  # insertion-ordered
         self.chunks: dict[int, dict[Object, None]] = {}  # insertion-ordered, in both levels
-        self.counts = [[0] * (len(MATERIALS) + 1) for _ in _TILES_OF]  # materials in a chunk
+        self.counts = {material: [0] * len(_TILES_OF) for material in _COUNTED}  # in each chunk
         self.random = random.Random()
         self.uniform: Callable[[], float] = self.random.random
         self.player = Player(self, SIZE // 2, SIZE // 2)
@@ -84,19 +105,20 @@ class World:
     # -- the map ----------------------------------------------------------------------------
 
     def set_material(self, at: int, material: int) -> None:
-        counts = self.counts[_CHUNK_OF[at]]
-        counts[self.materials[at]] -= 1
-        counts[material] += 1
+        for changed, change in ((self.materials[at], -1), (material, 1)):
+            if changed in _COUNTED:
+                self.counts[changed][_CHUNK_OF[at]] += change
         self.materials[at] = material
 
     def set_materials(self, materials: bytes) -> None:
         """Replace the whole map. Raises ValueError for another size or an unknown material."""
-        if len(materials) != SIZE * SIZE or max(materials) > len(MATERIALS):
+        if len(materials) != SIZE * SIZE or materials.translate(None, _KNOWN):
             raise ValueError("not a map of this game")
         self.materials[:] = materials
-        for counts, tiles in zip(self.counts, _TILES_OF, strict=True):
-            inside = bytes(materials[at] for at in tiles)
-            counts[:] = [inside.count(material) for material in range(len(counts))]
+        for chunk, columns in enumerate(_COLUMNS_OF):
+            inside = b"".join([materials[column] for column in columns])
+            for material, counts in self.counts.items():
+                counts[chunk] = inside.count(material)
 
     def object_near(self, x: int, y: int) -> Object | None:
         """What stands on a tile that may lie outside."""
@@ -160,8 +182,7 @@ class World:
             if abs(thing.x - player.x) + abs(thing.y - player.y) < NEAR:
                 thing.update()
         if self.n_steps % 10 == 0:
-            for chunk, inside in list(self.chunks.items()):
-                self._balance_chunk(chunk, inside)
+            self._balance_chunks()
         change = (player.health - self.last_health) / 10
         self.last_health = player.health
         return change
@@ -175,42 +196,47 @@ class World:
         """Dead, or stock's length of an episode is reached."""
         return self.dead or self.n_steps >= LENGTH
 
-    def _balance_chunk(self, chunk: int, inside: dict[Object, None]) -> None:
-        """Spawn and despawn, in stock's order: zombies, skeletons, cows."""
-        light, counts, figures = self.daylight, self.counts[chunk], self.figures
-        most = max(0.0, figures.zombie.most - 3 * light)
-        least = 0 if counts[GRASS] < 50 else int(most)
-        self._balance(chunk, inside, Zombie, GRASS, figures.zombie, (least, int(most)))
-        most = figures.skeleton.most
-        least = 0 if counts[PATH] < 6 else int(min(1, most))
-        self._balance(chunk, inside, Skeleton, PATH, figures.skeleton, (least, int(most)))
-        most = max(0.0, figures.cow.most - 1 + light)
-        least = 0 if counts[GRASS] < 30 else int(min(1, most))
-        self._balance(chunk, inside, Cow, GRASS, figures.cow, (least, int(most)))
+    def _balance_chunks(self) -> None:
+        """Spawn and despawn, chunk by chunk, in stock's order: zombies, skeletons, cows."""
+        quotas, counts = self._quotas(), self.counts
+        for chunk, inside in list(self.chunks.items()):
+            kinds = [type(thing) for thing in inside]
+            for quota in quotas:
+                n = kinds.count(quota.kind)
+                least = quota.least if counts[quota.ground][chunk] >= quota.room else 0
+                if n < least:
+                    if self.uniform() < quota.figures.spawn_rate:
+                        self._spawn_in(chunk, quota)
+                elif n > quota.most and self.uniform() < quota.figures.despawn_rate:
+                    self._despawn_in(inside, quota)
 
-    def _balance(
-        self,
-        chunk: int,
-        inside: dict[Object, None],
-        kind: type[Zombie] | type[Skeleton] | type[Cow],
-        material: int,
-        herd: Herd,
-        limits: tuple[int, int],
-    ) -> None:
-        creatures = [creature for creature in inside if type(creature) is kind]
-        if len(creatures) < limits[0] and self.uniform() < herd.spawn_rate:
-            places = [at for at in _TILES_OF[chunk] if self.materials[at] == material]
-            at = places[self.integer(len(places))]
-            x, y = divmod(at, SIZE)
-            far = abs(self.player.x - x) + abs(self.player.y - y) >= herd.spawn_distance
-            if self.object_at[at] is None and far:
-                self.spawn(kind, x, y)
-        elif len(creatures) > limits[1] and self.uniform() < herd.despawn_rate:
-            creature = creatures[self.integer(len(creatures))]
-            if self.player.distance(creature) >= herd.despawn_distance:
-                self.remove(creature)
+    def _quotas(self) -> tuple[_Quota, ...]:
+        """How many creatures a chunk may hold at this time of the day."""
+        light, figures = self.daylight, self.figures
+        zombies = max(0.0, figures.zombie.most - 3 * light)
+        skeletons = figures.skeleton.most
+        cows = max(0.0, figures.cow.most - 1 + light)
+        return (
+            _Quota(Zombie, GRASS, 50, int(zombies), int(zombies), figures.zombie),
+            _Quota(Skeleton, PATH, 6, int(min(1, skeletons)), int(skeletons), figures.skeleton),
+            _Quota(Cow, GRASS, 30, int(min(1, cows)), int(cows), figures.cow),
+        )
 
-    def spawn(self, kind: type[Zombie] | type[Skeleton] | type[Cow], x: int, y: int) -> None:
+    def _spawn_in(self, chunk: int, quota: _Quota) -> None:
+        places = [at for at in _TILES_OF[chunk] if self.materials[at] == quota.ground]
+        at = places[self.integer(len(places))]
+        x, y = divmod(at, SIZE)
+        far = abs(self.player.x - x) + abs(self.player.y - y) >= quota.figures.spawn_distance
+        if self.object_at[at] is None and far:
+            self.spawn(quota.kind, x, y)
+
+    def _despawn_in(self, inside: dict[Object, None], quota: _Quota) -> None:
+        creatures = [thing for thing in inside if type(thing) is quota.kind]
+        creature = creatures[self.integer(len(creatures))]
+        if self.player.distance(creature) >= quota.figures.despawn_distance:
+            self.remove(creature)
+
+    def spawn(self, kind: Creature, x: int, y: int) -> None:
         """Add a creature on a free tile."""
         if kind is Cow:
             self.add(Cow(self, x, y))

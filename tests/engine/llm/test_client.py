@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import ProviderError
+from engine.errors import ConfigError, ProviderError
 from engine.llm import client as client_module
 from engine.llm.budget import RetryBudget
 from engine.llm.client import ChatClient, ClientOptions
@@ -210,12 +210,24 @@ def test_a_refused_connection_is_named():
 
 
 def test_the_checked_address_is_called_under_the_hosts_name():
-    url, headers, extensions = client_module._target(
-        "https://api.example.org:8443/v1/", "192.0.2.7"
-    )
-    assert str(url) == "https://192.0.2.7:8443/v1/chat/completions"
-    assert headers["Host"] == "api.example.org:8443"
-    assert extensions == {"sni_hostname": "api.example.org"}
+    origin, head = client_module._target("https://api.example.org:8443/v1/", "192.0.2.7", "k")
+    assert origin == ("192.0.2.7", 8443, "api.example.org")
+    assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.example.org:8443\r\n")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "key"),
+    [
+        ("ftp://example.org/v1", "k"),
+        ("http:///v1", "k"),
+        ("http://example.org:99999/v1", "k"),
+        ("http://example.org/v1?x=\u2028", "k"),
+        ("http://example.org/v1", "k\r\nX-Injected: 1"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_anything_is_called(base_url: str, key: str):
+    with pytest.raises(ConfigError):
+        ChatClient(base_url, "tiny", key=key)
 
 
 def test_our_own_server_that_is_away_is_waited_for_without_spending_retries(
