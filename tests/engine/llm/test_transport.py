@@ -22,6 +22,9 @@ def server() -> Iterator[OpenAIServer]:
         yield running
 
 
+TORN = gzip.compress(b"x" * 999, mtime=0)[:-4]
+
+
 class Got(NamedTuple):
     status: int
     content: bytes
@@ -128,7 +131,7 @@ def test_a_packed_answer_is_unpacked_to_the_limit_only():
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnot packed",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 999, mtime=0)[:-4],
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + TORN,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ],
