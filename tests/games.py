@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,10 @@ from apps.runs.services import ShardPlan, create_run
 from apps.traces.ingest import store_episodes
 from apps.traces.models import Episode
 from engine.events import Event
+from engine.rollout.player import play_episode
+from engine.rollout.policies import ScriptedPolicy
+from engine.rollout.recording import EpisodeSpec, PlayerOptions
+from engine.tasks import get_task
 from engine.traces.codec import encode_trace
 from engine.traces.record import EpisodeSummary, Step, Trace, Turn
 
@@ -127,6 +132,20 @@ def _turn_row(turn: Turn) -> dict[str, Any]:
         "completion_tokens", "queue_ms", "model_ms", "env_ms",
     )  # fmt: skip
     return {name: getattr(turn, name) for name in fields}
+
+
+def play_problems(policy: str, seeds: Iterable[int], **options: Any) -> list[Trace]:
+    """Easy sums, really played by a scripted policy: `guide` solves all, `random` hardly one."""
+    task = get_task("math")
+    options = {"family": "chain_sum", "difficulty": "easy", "split": "test", **options}
+    player = PlayerOptions(task_options=options, max_turns=1, policy=policy)
+    script = ScriptedPolicy(policy, task.scripted[policy])
+    return [
+        asyncio.run(
+            play_episode(task, task.new_game(seed, options), EpisodeSpec(seed), script, player)
+        )
+        for seed in seeds
+    ]
 
 
 def store_games(run: Run, traces: Iterable[Trace]) -> list[Episode]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db.models import QuerySet
 
@@ -13,16 +13,17 @@ from apps.checkpoints.models import Checkpoint, CheckpointFile, ServedModel
 from apps.checkpoints.seeds import SeedRanges, count_seeds, seen_seeds
 from apps.runs.models import Run, RunInput, RunState
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
+from engine.rollout.scores import MainScore, main_score
 
 
 class Score(NamedTuple):
-    """One eval of a model. `unique` is {n, mean, low, high} over its scored episodes."""
+    """One eval of a model. `main` is what it is judged by, over its scored episodes."""
 
     run_id: int
     run_name: str
     task: str
     n: int
-    unique: dict[str, Any]
+    main: MainScore
     crafter_score: float
     leaked: bool  # played on worlds that the model was trained on
 
@@ -104,6 +105,14 @@ def scores_of(checkpoint: Checkpoint) -> list[Score]:
     return _scores(checkpoint.project_id, [checkpoint.model_id]).get(checkpoint.model_id, [])
 
 
+def task_of(checkpoint: Checkpoint) -> str:
+    """The task that a model was made for: of its own run, else of what it was trained on."""
+    if checkpoint.run is not None and checkpoint.run.task:
+        return checkpoint.run.task
+    tasks = [row[0] for row in checkpoint.trained_seeds]
+    return str(tasks[0]) if tasks else "crafter"
+
+
 def trained_seeds(checkpoint: Checkpoint) -> SeedRanges:
     """Every world that the model or one of its ancestors was trained on."""
     ranges: SeedRanges = checkpoint.trained_seeds
@@ -149,13 +158,12 @@ def model_card(checkpoint: Checkpoint) -> str:
         lines.append(f"- made by run {checkpoint.run_id}, step {checkpoint.step}")
         lines += [f"- dataset: {sha256}" for sha256 in _dataset_hashes(checkpoint.run_id)]
     lines.append(f"- trained on {count_seeds(checkpoint.trained_seeds)} worlds")
-    lines += ["", "| eval | n | achievements (mean, 95 % CI) | worlds |", "|---|---|---|---|"]
+    lines += ["", "| eval | n | score (mean, 95 % CI) | worlds |", "|---|---|---|---|"]
     for score in scores_of(checkpoint):
-        mean, low, high = (score.unique.get(key, 0.0) for key in ("mean", "low", "high"))
+        name, _n, mean, low, high = score.main
         worlds = "**leaked: trained on them**" if score.leaked else "held out"
-        lines.append(
-            f"| run {score.run_id} | {score.n} | {mean:.2f} ({low:.2f} to {high:.2f}) | {worlds} |"
-        )
+        shown = f"{mean:.2f} {name} ({low:.2f} to {high:.2f})"
+        lines.append(f"| run {score.run_id} | {score.n} | {shown} | {worlds} |")
     return "\n".join(lines) + "\n"
 
 
@@ -195,19 +203,19 @@ def _scores(project_id: int, model_ids: Iterable[str]) -> dict[str, list[Score]]
     ).only("id", "name", "task", "model", "result", "leaked_seeds")
     scores: dict[str, list[Score]] = {}
     for run in rows.order_by("-id"):
-        if "unique" in run.result:
-            scores.setdefault(run.model, []).append(_score(run))
+        if main := main_score(run.result):
+            scores.setdefault(run.model, []).append(_score(run, main))
     return scores
 
 
-def _score(run: Run) -> Score:
+def _score(run: Run, main: MainScore) -> Score:
     result = run.result
     return Score(
         run.pk,
         run.name,
         run.task,
         int(result.get("n", 0)),
-        result["unique"],
+        main,
         float(result.get("crafter_score", 0.0)),
         bool(run.leaked_seeds),
     )

@@ -6,6 +6,7 @@ world version "" stands for all of them (whoever made the range did not know it)
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -37,12 +38,17 @@ def seen_seeds(
 ) -> list[int]:
     """Those of `seeds` that are in the ranges, sorted. A version "" on either side matches all."""
     known = [
-        pair
+        pairs
         for name, version, pairs in ranges
         if name == task and (not version or not world_version or version == world_version)
-        for pair in pairs
     ]
-    return sorted(seed for seed in set(seeds) if any(low <= seed <= high for low, high in known))
+    return sorted(seed for seed in set(seeds) if any(_holds(pairs, seed) for pairs in known))
+
+
+def _holds(pairs: list[list[int]], seed: int) -> bool:
+    """Whether one of the sorted pairs goes from at most `seed` to at least it."""
+    index = bisect_right(pairs, seed, key=lambda pair: pair[0]) - 1
+    return index >= 0 and seed <= pairs[index][1]
 
 
 def count_seeds(ranges: SeedRanges) -> int:

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Project
 from apps.checkpoints.models import Checkpoint
-from apps.checkpoints.seeds import SeedRanges, ranges_of
+from apps.checkpoints.seeds import SeedRanges, ranges_of, seen_seeds
 from apps.datasets.models import Dataset, DatasetEpisode
 from apps.datasets.records import FORMATS, Record, dump_record
 from apps.runs import storage
 from apps.runs.models import Run, RunInput, RunState, Shard
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
 from engine.errors import StorageError
+from engine.tasks import world_of
 
 MAX_SHOWN_SEEDS = 20
 GZIP_MAGIC = b"\x1f\x8b"
@@ -125,24 +126,26 @@ def export(dataset: Dataset, *, format: str = "trl") -> Iterator[bytes]:
 
 def leak_check(dataset: Dataset) -> list[Leak]:
     """The project's evals that play on worlds of this dataset; it should be empty."""
-    rows = DatasetEpisode.objects.filter(dataset=dataset).values_list("task", "seed").distinct()
-    return find_leaks(project=dataset.project, worlds=rows)
+    rows = DatasetEpisode.objects.filter(dataset=dataset)
+    worlds = rows.values_list("task", "world_version", "seed").distinct()
+    return find_leaks(project=dataset.project, worlds=worlds)
 
 
-def find_leaks(*, project: Project, worlds: Iterable[tuple[str, int]]) -> list[Leak]:
-    """Evals whose seeds are among `worlds` (task, seed), newest first. Two queries."""
-    seeds: dict[str, set[int]] = {}
-    for task, seed in worlds:
-        seeds.setdefault(task, set()).add(seed)
-    evals = Run.objects.filter(project=project, kind="eval", task__in=seeds)
-    evals = evals.exclude(state=RunState.DRAFT).order_by("-id").only("id", "name", "task")
+def find_leaks(*, project: Project, worlds: Iterable[tuple[str, str, int]]) -> list[Leak]:
+    """Evals that play `worlds` (task, world version, seed), newest first. Two queries."""
+    ranges = ranges_of(worlds)
+    evals = Run.objects.filter(project=project, kind="eval", task__in={row[0] for row in ranges})
+    evals = evals.exclude(state=RunState.DRAFT).order_by("-id")
+    evals = evals.only("id", "name", "task", "resolved")
     runs = {run.pk: run for run in evals}
+    versions = {run.pk: world_of(run.task, run.resolved) for run in runs.values()}
     shared: dict[int, set[int]] = {}
     shards = Shard.objects.filter(run__in=evals.values("pk")).values_list("run_id", "episodes")
     for run_id, episodes in shards.iterator():
         if run_id in runs:
-            played = {int(episode["seed"]) for episode in episodes}
-            shared.setdefault(run_id, set()).update(played & seeds[runs[run_id].task])
+            played = (int(episode["seed"]) for episode in episodes)
+            seen = seen_seeds(ranges, runs[run_id].task, versions[run_id], played)
+            shared.setdefault(run_id, set()).update(seen)
     return [
         Leak(run_id, run.name, len(found), sorted(found)[:MAX_SHOWN_SEEDS])
         for run_id, run in runs.items()

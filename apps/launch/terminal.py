@@ -47,7 +47,7 @@ def table_lines(detail: dict[str, Any]) -> list[str]:
     lines = []
     if table.get("rows"):
         lines.append(
-            f"{'':12} {'achievements':>14} {'95 % interval':>16} {'n':>5} {'T':>4}   "
+            f"{'':12} {_measure(table):>14} {'95 % interval':>16} {'n':>5} {'T':>4}   "
             f"difference to {table['baseline']} (paired, 95 %)"
         )
         lines += [_row_line(row, table["baseline"]) for row in table["rows"]]
@@ -59,6 +59,11 @@ def table_lines(detail: dict[str, Any]) -> list[str]:
     if table:
         lines.append(_verdict(table))
     return lines
+
+
+def _measure(table: dict[str, Any]) -> str:
+    """What the rows are scored by."""
+    return next((row["measure"] for row in table["rows"] if row.get("measure")), "score")
 
 
 def _verdict(table: dict[str, Any]) -> str:
@@ -100,7 +105,7 @@ def _stage_line(stage: dict[str, Any]) -> str:
     elif stage["state"] == "running":
         parts.append("waits for a worker" if stage.get("run_state") == "queued" else "works")
     if stage.get("score") is not None:
-        parts.append(f"{stage['score']:.2f} achievements")
+        parts.append(f"{stage['score']:.2f} {stage.get('measure') or 'achievements'}")
     if stage.get("seconds") is not None:
         parts.append(f"{stage['seconds']:.0f} s")
     if stage.get("error"):

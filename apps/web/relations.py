@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from apps.accounts.models import Project
 from apps.checkpoints.models import Checkpoint
-from apps.checkpoints.queries import CheckpointRow, find_model, list_checkpoints, scores_of
+from apps.checkpoints.queries import CheckpointRow, find_model, list_checkpoints, scores_of, task_of
 from apps.datasets.models import Dataset
 from apps.datasets.queries import datasets_of_run
 from apps.runs.models import Run
@@ -27,6 +27,7 @@ class Relations(NamedTuple):
     model: Checkpoint | None  # that it plays or was trained from
     datasets: list[Dataset]
     versus: tuple[int, int] | None
+    task: str  # of what it made or plays: names the config that evaluates it
 
 
 def relations_of(*, project: Project, run: Run) -> Relations:
@@ -41,7 +42,8 @@ def relations_of(*, project: Project, run: Run) -> Relations:
     else:
         mine = [run.pk] if run.kind == "eval" and run.result.get("n") else []
         base = model.base if model is not None else None
-    return Relations(made, model, datasets, versus(base, mine))
+    task = task_of(made.checkpoint) if made else run.task
+    return Relations(made, model, datasets, versus(base, mine), task or "crafter")
 
 
 def versus(base: Checkpoint | None, mine: list[int]) -> tuple[int, int] | None:
@@ -55,4 +57,6 @@ def versus(base: Checkpoint | None, mine: list[int]) -> tuple[int, int] | None:
 
 def _share_worlds(a: int, b: int) -> bool:
     seeds = Episode.objects.filter(run_id=b).values("seed")
-    return Episode.objects.filter(run_id=a, seed__in=seeds).exists()
+    versions = Episode.objects.filter(run_id=b).values("world_version")[:1]
+    rows = Episode.objects.filter(run_id=a, seed__in=seeds, world_version__in=versions)
+    return rows.exists()

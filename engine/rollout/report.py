@@ -11,7 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from engine.rollout.scores import achievement_rates, as_dict, bootstrap_mean, crafter_score
+from engine.rollout.scores import (
+    achievement_rates,
+    as_dict,
+    bootstrap_mean,
+    crafter_score,
+    success_rate,
+)
 from engine.traces.record import BROKEN, EpisodeSummary
 
 
@@ -38,13 +44,19 @@ class Tally:
         if scored:
             self._sums["achievements"] += summary.n_achievements
             self._sums["return"] += summary.episode_return  # type: ignore[assignment]
+            self._sums["outcome"] += summary.outcome_reward  # type: ignore[assignment]
 
     def curve(self) -> dict[str, float]:
         """Running means for the curves; every name at every point, so that they line up."""
         sums, n = self._sums, max(1, self._sums["scored"])
         seconds = max(1e-6, time.monotonic() - self._started)
+        score = (
+            {"episodes.achievements": sums["achievements"] / n}
+            if self.achievements
+            else {"episodes.accuracy": sums["outcome"] / n}
+        )
         return {
-            "episodes.achievements": sums["achievements"] / n,
+            **score,
             "episodes.return": sums["return"] / n,
             "episodes.broken": sums["broken"],
             "calls.failed": sums["failed_calls"],
@@ -60,17 +72,14 @@ class Tally:
     def result(self) -> dict[str, Any]:
         """All figures of the shard, JSON-ready."""
         scored = [row for row in self.summaries if row.ended not in BROKEN]
-        rates = achievement_rates([row.achievements for row in scored], self.achievements)
         seconds = time.monotonic() - self._started
         return {
             "episodes": len(self.summaries),
             "scored": len(scored),
             "endings": dict(Counter(row.ended for row in self.summaries)),
-            "achievements": as_dict(bootstrap_mean([row.n_achievements for row in scored])),
+            **self._score(scored),
             "return": as_dict(bootstrap_mean([row.episode_return for row in scored])),
             "outcome": as_dict(bootstrap_mean([row.outcome_reward for row in scored])),
-            "crafter_score": crafter_score(rate.rate for rate in rates.values()),
-            "per_achievement": {name: as_dict(rate) for name, rate in rates.items()},
             "calls": self._sums["calls"],
             "failed_calls": self._sums["failed_calls"],
             "steps": self._sums["steps"],
@@ -78,4 +87,18 @@ class Tally:
             "completion_tokens": self._sums["completion_tokens"],
             "cost_usd": sum(row.cost_usd for row in self.summaries),
             "seconds": round(seconds, 3),
+        }
+
+    def _score(self, scored: Sequence[EpisodeSummary]) -> dict[str, Any]:
+        """Achievements where the task has some, else the share of solved episodes."""
+        if not self.achievements:
+            solved = sum(row.outcome_reward >= 1 for row in scored)
+            answers = Counter(row.ending or row.ended for row in scored)
+            rate = as_dict(success_rate(solved, len(scored)))
+            return {"accuracy": rate, "answers": dict(answers)}
+        rates = achievement_rates([row.achievements for row in scored], self.achievements)
+        return {
+            "achievements": as_dict(bootstrap_mean([row.n_achievements for row in scored])),
+            "crafter_score": crafter_score(rate.rate for rate in rates.values()),
+            "per_achievement": {name: as_dict(rate) for name, rate in rates.items()},
         }

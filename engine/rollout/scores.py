@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Z95 = 1.959963984540054
 N_RESAMPLES = 2000
@@ -43,6 +43,16 @@ class Mean(NamedTuple):
     high: float
 
 
+class MainScore(NamedTuple):
+    """What a run is judged by: `name` is achievements (a mean) or accuracy (a rate, 0-1)."""
+
+    name: str
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
 class PairedDifference(NamedTuple):
     """`b - a` over pairs that share seed and repeat; `low`..`high` is the interval of the mean."""
 
@@ -55,6 +65,18 @@ class PairedDifference(NamedTuple):
     wins: int  # pairs in which b is higher
     ties: int
     losses: int
+
+
+def main_score(result: Mapping[str, Any]) -> MainScore | None:
+    """The figure that a run's result is judged by; None while there is none.
+
+    A task with achievements is scored by their mean, another by the share of solved episodes.
+    """
+    for name, key, value in (("accuracy", "accuracy", "rate"), ("achievements", "unique", "mean")):
+        found = result.get(key)
+        if isinstance(found, dict) and found.get("n"):
+            return MainScore(name, found["n"], found[value], found["low"], found["high"])
+    return None
 
 
 def wilson_interval(count: int, n: int, z: float = Z95) -> Interval:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from engine.errors import ConfigError
 from engine.tasks.base import Task
@@ -49,6 +51,28 @@ def achievements_of(name: str) -> tuple[str, ...]:
     package = _TASKS[canonical_name(name)][0].rpartition(".")[0]
     names: tuple[str, ...] = importlib.import_module(f"{package}.names").ACHIEVEMENTS
     return names
+
+
+def world_of(name: str, config: Mapping[str, Any]) -> str:
+    """The world version that a run's resolved config plays, "" where its seeds say it all.
+
+    So a seed of one split is not taken for the same seed of another. Loads no game.
+    Raises ConfigError for an unknown task.
+    """
+    package = _TASKS[canonical_name(name)][0].rpartition(".")[0]
+    find = getattr(importlib.import_module(f"{package}.names"), "world_of_config", None)
+    return str(find(config)) if find else ""
+
+
+def has_achievements(name: str) -> bool:
+    """Whether a task is scored by achievements (else by the share of solved episodes).
+
+    A task that this version does not know is taken for a game with some.
+    """
+    try:
+        return bool(achievements_of(name))
+    except ConfigError:
+        return True
 
 
 @functools.cache

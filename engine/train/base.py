@@ -15,10 +15,11 @@ from transformers import PreTrainedTokenizerFast
 
 from engine.errors import ReplyError
 from engine.tasks.base import Message, PastCall, Task
-from engine.train.tokenizer import make_tokenizer, tool_call_frame
+from engine.train.tokenizer import DIGIT_PATTERN, make_tokenizer, tool_call_frame
 
 STEPS_PER_GAME = 100
 WORD_SEEDS = range(900_000, 900_030)  # worlds of the guide's games whose words are learned
+SHORTEST_PHRASE = 20  # characters that all prompts begin with, to be worth a token
 MOST_EQUAL = 8  # equal actions in one call, equal steps told of a way
 WAYS = ("left", "right", "up", "down")
 
@@ -56,7 +57,8 @@ def task_tokenizer(
     """A tokenizer with one token for each word and fact that prompts and calls are made of.
 
     Words come from `records` (random play), from some of the guide's games, which get further, from
-    the system prompt and the tools. All amounts of what is met, and runs of steps, are counted out.
+    the system prompt and the tools. Where a task has named actions, all amounts of what is met and
+    runs of steps are counted out; where it has none, answers are spelled, digit by digit.
     """
     system = str(records[0]["messages"][0]["content"])
     names = sorted(set(re.findall(r"[A-Za-z_]+", f"{system} {json.dumps(task.tools)}")))
@@ -64,13 +66,29 @@ def task_tokenizer(
     if "guide" in task.scripted:
         played = play_records(task, "guide", WORD_SEEDS, options)
         texts += [str(record["messages"][-2]["content"]) for record in played]
+    phrases = [system, f"\nTools: {task.tools[0]['function']['name']}", *_frame(task)]
+    if not task.actions:
+        opening = _common_beginning(texts)
+        phrases += [opening] if len(opening) > SHORTEST_PHRASE else []
+        return make_tokenizer([*texts, *names, *map(str, range(10))], phrases, DIGIT_PATTERN)
     texts += [*_facts("\n".join(texts)), *_refusals(task)]
     texts += [f"{name}\n{name} {name}" for name in names]
     texts += [_run(name, n) for name in task.actions for n in range(1, MOST_EQUAL + 1)]
+    return make_tokenizer(texts, phrases)
+
+
+def _common_beginning(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    ends = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(ends, min(len(first), len(last)))]
+
+
+def _frame(task: Task) -> tuple[str, str]:
+    """What stands before and after the value in every call of the task's tool."""
     function = task.tools[0]["function"]
     argument = function["parameters"]["required"][0]
-    phrases = [system, f"\nTools: {function['name']}", *tool_call_frame(function["name"], argument)]
-    return make_tokenizer(texts, phrases)
+    is_list = function["parameters"]["properties"][argument]["type"] == "array"
+    return tool_call_frame(function["name"], argument, "[]" if is_list else '""')
 
 
 def _facts(seen: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The small model's tokenizer: byte-level, one token for each word and fact of the task.
+"""The small model's tokenizer: byte-level, one token for each word, fact or digit of the task.
 
 Lives here: vocabulary, pre-tokenizer and chat template. Weights are in `model.py`.
 
@@ -30,6 +30,8 @@ WORD_PATTERN = (
     r"| ?[^\sA-Za-z_\d]"
     r"|\s"
 )
+# Where texts hold numbers to calculate with, each digit is one token, the same wherever it stands.
+DIGIT_PATTERN = r"[\n ]?[A-Za-z_]+|\d| ?[^\sA-Za-z_\d]|\s"
 TURN_OPENERS = ("<|im_start|>system\n", "\n<|im_start|>user\n", "\n<|im_start|>assistant\n")
 END_OF_TURN = "<|im_end|>"
 PADDING = "<|endoftext|>"
@@ -70,19 +72,25 @@ CHAT_TEMPLATE = """\
 """
 
 
-def tool_call_frame(tool_name: str, argument: str) -> tuple[str, str]:
-    """The fixed text before and after the list of a call like `{"actions": [...]}`."""
-    opening = f'<tool_call>\n{{"name": "{tool_name}", "arguments": {{"{argument}": ['
-    return opening, "]}}\n</tool_call>"
+def tool_call_frame(tool_name: str, argument: str, brackets: str = "[]") -> tuple[str, str]:
+    """The fixed text before and after the value of a call like `{"actions": [...]}`.
+
+    brackets: what stands around the value, `""` (two quotes) for a text.
+    """
+    opening = f'<tool_call>\n{{"name": "{tool_name}", "arguments": {{"{argument}": {brackets[0]}'
+    return opening, f"{brackets[1]}}}}}\n</tool_call>"
 
 
-def make_tokenizer(texts: Iterable[str], phrases: Sequence[str]) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    texts: Iterable[str], phrases: Sequence[str], pattern: str = WORD_PATTERN
+) -> PreTrainedTokenizerFast:
     """A tokenizer whose vocabulary covers `texts` word by word and holds `phrases` whole.
 
     texts: samples of what the model will read and write; order does not matter.
     phrases: long strings that never change; each becomes one ordinary (not special) token.
+    pattern: what is looked up as one word.
     """
-    splitter = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
+    splitter = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     pipeline = pre_tokenizers.Sequence([splitter, byte_level])
     counts: Counter[str] = Counter()

@@ -134,7 +134,7 @@ function show(curve) {
 
 /** Scores and losses before rates; the page's own order is finer. @param {string} name */
 function worth(name) {
-  if (/^episodes\.achievements$|reward|loss/.test(name)) return 0;
+  if (/^episodes\.(achievements|accuracy)$|reward|loss/.test(name)) return 0;
   return name.endsWith("per_second") ? 2 : 1;
 }
 

@@ -2,6 +2,7 @@
 // a run's id, or empty for all games; a `[data-feed]` list beside it gets the unlocks.
 import { drawView, onSprites, readView } from "./sprites.js";
 import { iconOf } from "./icons.js";
+import { drawWords, makeWords, readProblem } from "./words.js";
 import { sortWall } from "./wallsort.js";
 
 const GONE_MS = 1500;
@@ -26,7 +27,7 @@ export function start(wall) {
 
 /** @param {HTMLElement} tile */
 function known(tile) {
-  const view = readView(tile.querySelector("canvas").dataset.view ?? "");
+  const view = readView(tile.querySelector("canvas")?.dataset.view ?? "");
   return {
     tile,
     unlocks: new Set([...tile.querySelectorAll(".badges .tex")].map((node) => node.title)),
@@ -41,9 +42,11 @@ function known(tile) {
 function show(wall, games, detail) {
   const id = String(detail.id);
   const game = games.get(id) ?? enter(wall, games, detail);
-  const canvas = game.tile.querySelector("canvas");
-  game.queue.push(...detail.views.slice(-12));
-  if (!game.timer) play(game, canvas);
+  const words = game.tile.querySelector('[data-part="words"]');
+  const problem = readProblem(detail.views.at(-1) ?? "");
+  if (words && problem) drawWords(words, problem);
+  if (!words) game.queue.push(...detail.views.slice(-12));
+  if (!words && !game.timer) play(game, game.tile.querySelector("canvas"));
   const last = detail.first_step + detail.views.length - 1;
   if (detail.views.length) {
     game.steps = last;
@@ -80,22 +83,28 @@ function enter(wall, games, detail) {
   tile.href = addressOf(detail);
   tile.id = `game-${detail.id}`;
   tile.dataset.game = String(detail.id);
-  const canvas = document.createElement("canvas");
-  canvas.className = "game";
-  [canvas.width, canvas.height] = [288, 224];
-  canvas.setAttribute("role", "img");
-  canvas.setAttribute("aria-label", `Game of seed ${detail.seed}`);
+  const problem = readProblem(detail.views.at(-1) ?? "");
+  const picture = problem ? makeWords() : makeCanvas(detail);
   const caption = document.createElement("span");
   caption.className = "cap";
   const top = span("between", "");
-  top.append(span("strong", "0 of 22", "score"), span("faint", "step 0", "step"));
+  top.append(span("strong", problem ? problem.split : "0 of 22", "score"), span("faint", "step 0", "step"));
   caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted who", `seed ${detail.seed} · ${detail.model || "scripted"}`, "who"));
-  tile.append(canvas, caption);
+  tile.append(picture, caption);
   wall.prepend(tile);
   document.querySelector("[data-wall-empty]")?.setAttribute("hidden", "");
   const game = known(tile);
   games.set(String(detail.id), game);
   return game;
+}
+
+function makeCanvas(detail) {
+  const canvas = document.createElement("canvas");
+  canvas.className = "game";
+  [canvas.width, canvas.height] = [288, 224];
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", `Game of seed ${detail.seed}`);
+  return canvas;
 }
 
 /** The game's page; run and seed lead to its trace when it has ended by then. */

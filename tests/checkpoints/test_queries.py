@@ -25,7 +25,7 @@ def test_a_list_shows_scores_at_a_fixed_cost(project, checkpoint, django_assert_
     services.want_model(checkpoint)
     with django_assert_num_queries(3):
         [row] = queries.list_checkpoints(project=project).items
-    assert (row.scores[0].unique["mean"], row.scores[0].leaked, row.serving) == (
+    assert (row.scores[0].main.mean, row.scores[0].leaked, row.serving) == (
         3.5,
         True,
         "wanted",
@@ -34,7 +34,7 @@ def test_a_list_shows_scores_at_a_fixed_cost(project, checkpoint, django_assert_
 
 def test_the_card_says_how_well_it_plays_and_that_worlds_leaked(checkpoint):
     card = queries.model_card(checkpoint)
-    assert "3.50 (3.00 to 4.00)" in card
+    assert "3.50 achievements (3.00 to 4.00)" in card
     assert "leaked" in card
 
 

@@ -55,7 +55,7 @@ class CheckpointOut(Schema):
             "base": found.base.uid if found.base else None,
             "run": found.run_id,
             "dataset": _dataset_of(found.run_id),
-            "scores": [score._asdict() for score in row.scores],
+            "scores": [{**s._asdict(), "main": s.main._asdict()} for s in row.scores],
             "serving": row.serving,
             "serving_error": row.serving_error,
             "links": {"self": base, "page": f"/checkpoints/{found.uid}/"},

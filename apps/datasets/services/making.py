@@ -48,7 +48,7 @@ def preview(*, project: Project, filter: Mapping[str, Any]) -> Preview:
     wanted = read_filter(filter)
     ids = select_episodes(project=project, wanted=wanted)
     statistics = Statistics()
-    worlds: set[tuple[str, int]] = set()
+    worlds: set[tuple[str, str, int]] = set()
     for chunk in _batched(ids):
         taken = _count_records(chunk, wanted)
         names = _achievements(chunk)
@@ -58,7 +58,7 @@ def preview(*, project: Project, filter: Mapping[str, Any]) -> Preview:
                 continue
             statistics.add_episode(episode, names[episode.pk], n_records)
             statistics.n_records += n_records
-            worlds.add((episode.task, episode.seed))
+            worlds.add((episode.task, episode.world_version, episode.seed))
     leaks = find_leaks(project=project, worlds=worlds)
     sample = list(islice(_sample(ids, wanted), SAMPLE))
     found = statistics.to_json()

@@ -11,11 +11,12 @@ from apps.accounts.models import Project
 from apps.launch.models import Pipeline, PipelineState, Stage, StageState
 from apps.launch.services.table import make_table
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
+from engine.rollout.scores import main_score
 
 
 @dataclass(frozen=True)
 class StageRow:
-    """One rung of the ladder. `score` is the mean of unique achievements of an eval or rollout."""
+    """One rung of the ladder. `score` is what an eval or rollout is judged by."""
 
     name: str
     kind: str
@@ -32,6 +33,7 @@ class StageRow:
     dataset_name: str
     score: float | None
     score_ci95: tuple[float, float] | None
+    measure: str  # of the score: achievements, accuracy, or ""
     error: dict[str, Any] | None
     started_at: datetime | None
     ended_at: datetime | None
@@ -115,8 +117,7 @@ def _row(pipeline: Pipeline) -> PipelineRow:
 
 def _stage(stage: Stage) -> StageRow:
     run, dataset = stage.run, stage.dataset
-    unique = (run.result if run else {}).get("unique") or {}
-    has_score = unique.get("mean") is not None
+    score = main_score(run.result) if run else None
     return StageRow(
         name=stage.name,
         kind=stage.kind,
@@ -131,8 +132,9 @@ def _stage(stage: Stage) -> StageRow:
         progress_unit=run.progress_unit if run else "",
         dataset_id=dataset.pk if dataset else None,
         dataset_name=dataset.name if dataset else "",
-        score=unique["mean"] if has_score else None,
-        score_ci95=(unique["low"], unique["high"]) if has_score else None,
+        score=score.mean if score else None,
+        score_ci95=(score.low, score.high) if score else None,
+        measure=score.name if score else "",
         error=stage.error,
         started_at=stage.started_at,
         ended_at=stage.ended_at,

@@ -26,7 +26,7 @@ from engine.config import (
     SftConfig,
     resolve,
 )
-from engine.tasks import canonical_name
+from engine.tasks import canonical_name, world_of
 
 
 @dataclass
@@ -163,7 +163,12 @@ def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
     plan.shards = split_episodes(play)
     plan.retry_budget = play.limits.retries
     if plan.kind == "eval" and found.checkpoint is not None:
-        plan.leaked_seeds = leaked_seeds(found.checkpoint, task=plan.task, seeds=play.seeds)
+        plan.leaked_seeds = leaked_seeds(
+            found.checkpoint,
+            task=plan.task,
+            world_version=world_of(plan.task, plan.resolved),
+            seeds=play.seeds,
+        )
     if plan.leaked_seeds:
         plan.warnings.append(
             f"{plan.model} was trained on {len(plan.leaked_seeds)} of these worlds: "

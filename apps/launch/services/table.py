@@ -10,14 +10,16 @@ from apps.launch.services.names import SCRIPTED
 from apps.runs.models import Run
 from apps.traces.queries import compare_runs, run_scores
 from engine.config import PipelineConfig, load_json
+from engine.rollout.scores import main_score
 
 
 def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
     """The table so far; {} for a pipeline without one.
 
-    rows: stage, run, model, temperature, n, mean, ci95 (bootstrap), leaked, and against the
-    baseline: difference, difference_ci95, wins, ties, losses. baseline and proof name rows;
-    `better`: whether proof beats baseline with its whole 95 % interval (None: not known yet).
+    rows: stage, run, model, temperature, measure (achievements or accuracy), n, mean, ci95, leaked,
+    and against the baseline: difference, difference_ci95, wins, ties, losses. baseline and proof
+    name rows; `better`: whether proof beats baseline with its whole 95 % interval (None: not known
+    yet).
     """
     config = load_json(pipeline.config.data, name=pipeline.name).config
     if not isinstance(config, PipelineConfig) or config.table is None:
@@ -37,8 +39,7 @@ def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
 
 
 def _row(name: str, run: Run) -> dict[str, Any]:
-    scores = run.result if "unique" in run.result else run_scores(run)
-    unique = scores["unique"]
+    score = main_score(run.result) or main_score(run_scores(run))
     scripted = run.inputs.get("policy", {}).get("kind") in SCRIPTED
     return {
         "stage": name,
@@ -46,9 +47,10 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         "model": run.model,
         "temperature": None if scripted else run.resolved.get("temperature"),
         "state": run.state,
-        "n": unique["n"],
-        "mean": unique["mean"],
-        "ci95": [unique["low"], unique["high"]],
+        "measure": score.name if score else "",
+        "n": score.n if score else 0,
+        "mean": score.mean if score else None,
+        "ci95": [score.low, score.high] if score else [None, None],
         "leaked": bool(run.leaked_seeds),
     }
 

@@ -12,7 +12,13 @@ from apps.runs.models import LiveView, MetricPoint, MetricSeries
 
 SPARK_POINTS = 48
 # Which curve stands for a run, best first; a run without any of them shows its first by name.
-SPARK_NAMES = ("episodes.achievements", "train.reward", "val.loss", "train.loss")
+SPARK_NAMES = (
+    "episodes.achievements",
+    "episodes.accuracy",
+    "train.reward",
+    "val.loss",
+    "train.loss",
+)
 
 
 class LiveRow(NamedTuple):

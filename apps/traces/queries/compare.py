@@ -18,12 +18,14 @@ from engine.rollout.scores import (
     paired_difference,
     pairs_to_decide,
 )
+from engine.tasks import has_achievements
 
 MAX_RUNS = 10
 _LOOK = (
     "Run {} still plays, so this is a look in between. Who watches an interval until it excludes 0 "
     "is wrong more often than 5 times in 100: decide when all games are in."
 )
+WORLD_WORDS = {"achievements": "world", "accuracy": "problem"}  # what one pair has played
 PairKey = tuple[str, str, int, int]
 
 
@@ -32,6 +34,7 @@ class Played(NamedTuple):
 
     episode_id: int
     n_achievements: int
+    outcome: float
     episode_return: float
     unlocked: frozenset[str]
 
@@ -47,12 +50,13 @@ class Comparison(NamedTuple):
 
 
 def compare_runs(*, project: Project, run_ids: Sequence[int]) -> Comparison:
-    """Each run against the first, by mean unique achievements, on the worlds that both played.
+    """Each run against the first on the worlds that both played, by what their task is scored by.
 
-    A pair: a, b (run ids), n, mean_a, mean_b, difference (b - a), ci95 [low, high], wins, ties,
-    losses, per_achievement {name: {difference, ci95, rate_a, rate_b, n}}, verdict (a sentence),
+    A pair: a, b (run ids), measure (achievements: a mean, or accuracy: a rate), n, mean_a, mean_b,
+    difference (b - a), ci95 [low, high], wins, ties, losses, verdict (a sentence),
+    per_achievement {name: {difference, ci95, rate_a, rate_b, n}},
     more_worlds (how many more would decide it; 0: it is decided, None: nobody knows),
-    games [{seed, repeat, a, b, unique_a, unique_b}] linking both episodes, and notes.
+    games [{seed, repeat, a, b, unique_a, unique_b, score_a, score_b}] linking both, and notes.
     Broken episodes and worlds of different versions are never paired. Raises Refused(404 | 422).
     """
     ids = list(dict.fromkeys(run_ids))
@@ -102,6 +106,7 @@ def _played(run: Run) -> dict[PairKey, Played]:
         (row.task, row.world_version, row.seed, row.repeat): Played(
             row.pk,
             row.n_achievements,
+            row.outcome_reward,
             row.episode_return,
             frozenset(unlocked.get(row.pk, ())),
         )
@@ -114,10 +119,9 @@ def _compare(
 ) -> dict[str, Any]:
     shared = sorted(games_a.keys() & games_b.keys())
     left, right = [games_a[key] for key in shared], [games_b[key] for key in shared]
-    result = paired_difference(
-        [float(game.n_achievements) for game in left],
-        [float(game.n_achievements) for game in right],
-    )
+    measure = "achievements" if has_achievements(a.task) else "accuracy"
+    scores_a, scores_b = ([_score(game, measure) for game in games] for games in (left, right))
+    result = paired_difference(scores_a, scores_b)
     figures = as_dict(result)
     names = achievement_names(a, (game.unlocked for game in (*left, *right)))  # type: ignore[misc]
     details = achievement_differences(
@@ -126,11 +130,12 @@ def _compare(
     return {
         "a": a.pk,
         "b": b.pk,
+        "measure": measure,
         **{name: figures[name] for name in ("n", "mean_a", "mean_b", "difference")},
         "ci95": [figures["low"], figures["high"]],
         **{name: figures[name] for name in ("wins", "ties", "losses")},
         "per_achievement": {name: _achievement(row) for name, row in details.items()},
-        "verdict": _verdict(a, b, result),
+        "verdict": _verdict(a, b, result, measure),
         "more_worlds": pairs_to_decide(result),
         "games": [
             {
@@ -140,11 +145,17 @@ def _compare(
                 "b": y.episode_id,
                 "unique_a": x.n_achievements,
                 "unique_b": y.n_achievements,
+                "score_a": _score(x, measure),
+                "score_b": _score(y, measure),
             }
             for key, x, y in zip(shared, left, right, strict=True)
         ],
         "notes": _left_out(games_a, games_b, len(shared)),
     }
+
+
+def _score(game: Played, measure: str) -> float:
+    return float(game.n_achievements) if measure == "achievements" else game.outcome
 
 
 def _achievement(row: PairedDifference) -> dict[str, Any]:
@@ -158,15 +169,18 @@ def _achievement(row: PairedDifference) -> dict[str, Any]:
     }
 
 
-def _verdict(a: Run, b: Run, result: PairedDifference) -> str:
+def _verdict(a: Run, b: Run, result: PairedDifference, measure: str) -> str:
     """The answer in words; nothing is claimed while the interval holds zero."""
     if result.n == 0:
-        return f"Runs {a.pk} and {b.pk} share no world, so nothing can be said."
-    worlds = f"{result.n} shared world{'s' if result.n != 1 else ''}"
+        return f"Runs {a.pk} and {b.pk} share no {WORLD_WORDS[measure]}, so nothing can be said."
+    worlds = f"{result.n} shared {WORLD_WORDS[measure]}{'s' if result.n != 1 else ''}"
     if not math.isfinite(result.low):
-        return f"One shared world is too few to tell runs {a.pk} and {b.pk} apart."
+        return f"One shared {WORLD_WORDS[measure]} is too few to tell runs {a.pk} and {b.pk} apart."
     half = (result.high - result.low) / 2
     by = f"{abs(result.difference):.2f} ± {half:.2f} achievements on {worlds}"
+    if measure == "accuracy":
+        points = f"{100 * abs(result.difference):.0f} ± {100 * half:.0f} percentage points"
+        by = f"{points} of accuracy on {worlds}"
     if result.low > 0:
         return f"Run {b.pk} is better than run {a.pk} by {by}."
     if result.high < 0:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apps.runs.models import Run
 from apps.traces.models import Episode, Unlock
 from engine.errors import ConfigError
-from engine.rollout.scores import achievement_rates, as_dict, bootstrap_mean, crafter_score
-from engine.tasks import achievements_of
+from engine.rollout.scores import (
+    achievement_rates,
+    as_dict,
+    bootstrap_mean,
+    crafter_score,
+    success_rate,
+)
+from engine.tasks import achievements_of, has_achievements
 
 _SUMMED = {
     "failed_calls": "n_failed_calls",
@@ -26,28 +32,43 @@ _SUMMED = {
 def run_scores(run: Run) -> dict[str, Any]:
     """The figures of a run's episodes, JSON-ready. Broken episodes are counted, never scored.
 
-    `unique`, `return`, `outcome`: mean with bootstrap interval; `achievements`: rate with Wilson
-    interval of every achievement of the task; `crafter_score` in percent. Two queries.
+    `return`, `outcome`: mean with bootstrap interval. A task with achievements: `unique` (mean),
+    `achievements`: rate with Wilson interval of each; `crafter_score` in percent. Another task:
+    `accuracy`, the rate of solved episodes, and `answers`, how many ended how. Two queries.
     """
     episodes = list(Episode.objects.filter(run=run).order_by("id"))
     scored = [episode for episode in episodes if not episode.broken]
-    unlocked = unlocks_of(Unlock.objects.filter(episode__run=run))
-    names = achievement_names(run, unlocked.values())
-    rates = achievement_rates([unlocked.get(episode.pk, set()) for episode in scored], names)
     return {
         "n": len(scored),
         "n_episodes": len(episodes),
         "n_broken": len(episodes) - len(scored),
-        "unique": as_dict(bootstrap_mean([float(e.n_achievements) for e in scored])),
+        **(_achievements(run, scored) if has_achievements(run.task) else _accuracy(scored)),
         "return": as_dict(bootstrap_mean([e.episode_return for e in scored])),
         "outcome": as_dict(bootstrap_mean([e.outcome_reward for e in scored])),
-        "crafter_score": round(crafter_score(rate.rate for rate in rates.values()), 4),
-        "achievements": {name: as_dict(rate) for name, rate in rates.items()},
         "endings": dict(Counter(episode.ended for episode in episodes)),
         **{
             name: round(sum(getattr(episode, field) for episode in episodes), 6)
             for name, field in _SUMMED.items()
         },
+    }
+
+
+def _achievements(run: Run, scored: Sequence[Episode]) -> dict[str, Any]:
+    unlocked = unlocks_of(Unlock.objects.filter(episode__run=run))
+    names = achievement_names(run, unlocked.values())
+    rates = achievement_rates([unlocked.get(episode.pk, set()) for episode in scored], names)
+    return {
+        "unique": as_dict(bootstrap_mean([float(e.n_achievements) for e in scored])),
+        "crafter_score": round(crafter_score(rate.rate for rate in rates.values()), 4),
+        "achievements": {name: as_dict(rate) for name, rate in rates.items()},
+    }
+
+
+def _accuracy(scored: Sequence[Episode]) -> dict[str, Any]:
+    n_solved = sum(episode.outcome_reward >= 1 for episode in scored)
+    return {
+        "accuracy": as_dict(success_rate(n_solved, len(scored))),
+        "answers": dict(Counter(episode.ending or episode.ended for episode in scored)),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import now
+
+from engine.rollout.scores import MainScore, main_score
 
 register = template.Library()
 
@@ -49,6 +52,10 @@ KIND_ICONS = {
     "fork": "player-sleep",
     "dataset": "wood",
     "pipeline": "furnace",
+}
+MEASURES = {
+    "achievements": "unique achievements a game",
+    "accuracy": "of the problems solved",
 }
 KIND_WORDS = {
     "eval": "evaluation",
@@ -188,6 +195,43 @@ def pretty(value: Any) -> str:
 def get(mapping: Any, key: Any) -> Any:
     """`mapping[key]` or nothing."""
     return mapping.get(key) if hasattr(mapping, "get") else None
+
+
+@register.filter
+def score_of(result: dict[str, Any]) -> MainScore | None:
+    """What a run is judged by: achievements or accuracy, with its interval."""
+    return main_score(result)
+
+
+@register.filter
+def valued(value: float | None, measure: str) -> str:
+    """A score as people say it: `3.02` achievements, `62 %` of the problems."""
+    return percent(value) if measure == "accuracy" else fixed(value)
+
+
+@register.filter
+def gained(value: float | None, measure: str) -> str:
+    """A difference of two scores: `+1.30` achievements, `+54` percentage points."""
+    if value is None or measure != "accuracy":
+        return signed(value)
+    return signed(100 * value, 0)
+
+
+@register.filter
+def measured(measure: str) -> str:
+    """What stands behind a score."""
+    return MEASURES.get(measure, measure)
+
+
+@register.filter
+def problem_of(view: str) -> dict[str, Any] | None:
+    """The words of a view that holds a problem instead of a picture; else nothing."""
+    try:
+        plain = base64.b64decode(view or "")
+        found = json.loads(plain) if plain.startswith(b"{") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "problem" in found else None
 
 
 @register.filter

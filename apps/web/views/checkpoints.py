@@ -21,9 +21,11 @@ def checkpoint_list(request: PageRequest) -> HttpResponse:
     kind, cursor = text_of(request.GET, "kind"), text_of(request.GET, "cursor")
     found = queries.list_checkpoints(project=request.actor.project, kind=kind, cursor=cursor)
     scored = [row for row in found.items if row.scores]
+    # Models of different tasks have no common measure: the newest one's counts.
+    scored = [row for row in scored if row.scores[0].main.name == scored[0].scores[0].main.name]
     context = {
         "page": found,
-        "best": max(scored, key=lambda row: row.scores[0].unique["mean"], default=None),
+        "best": max(scored, key=lambda row: row.scores[0].main.mean, default=None),
     }
     template = "checkpoints/_rows.html" if request.htmx else "checkpoints/list.html"
     return draw(request, template, context)
@@ -34,18 +36,20 @@ def checkpoint_list(request: PageRequest) -> HttpResponse:
 def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
     found = queries.get_checkpoint(project=request.actor.project, uid=uid)
     row = found.checkpoint
+    task = queries.task_of(row)
     name = urlencode({"set": f"model={row.model_id}"})
     context = {
         "found": found,
         "checkpoint": row,
+        "task": task,
         "ancestors": queries.ancestors_of(row)[::-1],
         "descendants": queries.descendants_of(row),
         "lineage": lineage(row),
         "versus": versus(row.base, [score.run_id for score in found.scores]),
-        "evaluate": f"/configs/new/?file=crafter_eval_base.toml&{name}",
+        "evaluate": f"/configs/new/?file={task}_eval_base.toml&{name}",
         "files": queries.list_files(row),
         "card": queries.model_card(row),
-        "top": max([1.0, *(score.unique["high"] for score in found.scores)]) * 1.05,
+        "top": max([1.0, *(score.main.high for score in found.scores)]) * 1.05,
     }
     return draw(request, "checkpoints/page.html", context)
 

@@ -33,7 +33,7 @@ def compare(request: PageRequest) -> HttpResponse:
 def _view(pair: dict[str, Any], runs: dict[int, Any]) -> dict[str, Any]:
     """A pair with its runs, the axes of its plots, and its achievements by difference."""
     rows = sorted(pair["per_achievement"].items(), key=lambda item: -item[1]["difference"])
-    games = sorted(pair["games"], key=lambda game: game["unique_b"] - game["unique_a"])
+    games = sorted(pair["games"], key=lambda game: game["score_b"] - game["score_a"])
     bounds = [abs(value) for value in (*pair["ci95"], pair["difference"]) if value is not None]
     reach = max([1.0, *bounds]) * AXIS_MARGIN
     low, high = pair["ci95"]

@@ -14,6 +14,7 @@ from apps.runs.queries import list_runs
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import decimal_of, numbers_of, text_of, whole_of
 from apps.web.templatetags.show import ICONS
+from engine.tasks import task_names
 
 FORMATS = ("trl", "openai", "synth")
 WHOLE = ("min_unique", "max_unique", "turns_before_unlock", "limit")
@@ -54,6 +55,7 @@ def new(request: PageRequest) -> HttpResponse:
         else None,
         "sent": {key: request.GET.getlist(key) for key in request.GET if key != "name"},
         "names": sorted(ICONS),
+        "tasks": task_names(),
         "runs": [
             run
             for kind in ("eval", "rollout")
@@ -69,7 +71,8 @@ def new(request: PageRequest) -> HttpResponse:
 def dataset_page(request: PageRequest, dataset_id: int) -> HttpResponse:
     found = queries.get_dataset(project=request.actor.project, dataset_id=dataset_id)
     sample = queries.read_records(found.dataset, n=2)
-    context = {"found": found, "sample": sample, "formats": FORMATS}
+    task = found.dataset.filter.get("task", "crafter")
+    context = {"found": found, "sample": sample, "formats": FORMATS, "task": task}
     return draw(request, "datasets/page.html", context)
 
 
@@ -102,6 +105,7 @@ def _filter(data: QueryDict) -> dict[str, Any]:
     found: dict[str, Any] = {name: whole_of(data, name) for name in WHOLE}
     found |= {name: decimal_of(data, name) for name in ("min_return", "max_return")}
     found["model"] = text_of(data, "model")
+    found["task"] = text_of(data, "task")
     runs = numbers_of(data, "runs") or numbers_of(data, "run")
     found["runs"] = [str(number) for number in runs]
     for key, alias in (("require", "achievement"), ("exclude", "missing")):

@@ -17,6 +17,7 @@ from apps.runs import queries
 from apps.runs.queries import RunRow
 from apps.runs.queries.live import LiveRow, list_live
 from apps.web.access import PageRequest, draw, go, page
+from engine.rollout.scores import MainScore, main_score
 from synthweb.train_parts import read_status
 
 STARTS = {
@@ -25,6 +26,7 @@ STARTS = {
     "loop": "loop_small.toml",
 }
 LADDER = 6
+LADDER_TOP = 14  # achievements at the right end
 
 
 class Job(NamedTuple):
@@ -34,14 +36,23 @@ class Job(NamedTuple):
     games: list[LiveRow]
 
 
+class Rung(NamedTuple):
+    """A finished evaluation and what it is judged by."""
+
+    run: RunRow
+    score: MainScore
+
+
 @require_safe
 @page()
 def home(request: PageRequest) -> HttpResponse:
     project = request.actor.project
     evals = queries.list_runs(project=project, kind="eval", state="succeeded", limit=60).items
+    ladder = _ladder(evals)
     context = {
         **_running(project),
-        "ladder": _ladder(evals),
+        "ladder": ladder,
+        "ladder_top": 1.0 if ladder and ladder[0].score.name == "accuracy" else LADDER_TOP,
         "failures": queries.list_runs(project=project, state="failed", limit=4).items,
         "recent": queries.list_runs(project=project, state="succeeded", limit=6).items,
         "counts": queries.count_runs(project=project),
@@ -90,11 +101,14 @@ def _running(project: Project) -> dict[str, Any]:
     return {"jobs": jobs, "loops": loops}
 
 
-def _ladder(evals: list[RunRow]) -> list[RunRow]:
-    """The newest finished evaluation of each model, weakest first."""
-    newest: dict[str, RunRow] = {}
+def _ladder(evals: list[RunRow]) -> list[Rung]:
+    """The newest finished evaluation of each model, weakest first.
+
+    Only evaluations that are scored alike stand on one ladder: those like the newest of all.
+    """
+    tasks: dict[str, dict[str, Rung]] = {}
     for run in evals:
-        if run.result.get("n"):
-            newest.setdefault(run.model, run)
-    rows = sorted(list(newest.values())[:LADDER], key=lambda run: run.result["unique"]["mean"])
-    return rows
+        if score := main_score(run.result):
+            tasks.setdefault(score.name, {}).setdefault(run.model, Rung(run, score))
+    newest = next(iter(tasks.values()), {})
+    return sorted(list(newest.values())[:LADDER], key=lambda rung: rung.score.mean)

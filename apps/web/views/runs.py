@@ -17,6 +17,7 @@ from apps.traces.queries import list_episodes, run_scores
 from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import text_of, whole_of
 from apps.web.relations import relations_of
+from engine.rollout.scores import success_rate
 
 KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
@@ -24,6 +25,7 @@ TILES = 12
 # What a curve is worth: how well it goes first, how fast last.
 FIRST = (
     "episodes.achievements",
+    "episodes.accuracy",
     "train.reward",
     "train.loss",
     "val.loss",
@@ -163,9 +165,12 @@ def _scores(run: Run) -> dict[str, Any]:
     """The kept scores of a run that is over, else those of what has been played so far."""
     if run.kind not in ("eval", "rollout", "rl"):
         return {"scores": None}
-    kept = run.result if "achievements" in run.result else None
+    kept = run.result if "n_episodes" in run.result else None
     found = kept or run_scores(run)
-    rates = found.get("achievements", {})
+    rates = found.get("achievements") or {
+        status: success_rate(count, found["n"])._asdict()
+        for status, count in found.get("answers", {}).items()
+    }
     ranked = sorted(rates.items(), key=lambda item: -item[1]["rate"])
     return {"scores": found, "rates": ranked}
 

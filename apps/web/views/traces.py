@@ -15,7 +15,7 @@ from apps.launch import services as launch
 from apps.traces import queries, services
 from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import decimal_of, text_of, whole_of
-from apps.web.templatetags.show import ICONS
+from apps.web.templatetags.show import ICONS, problem_of
 from engine.traces.record import ENDINGS
 
 WHOLE = ("run", "seed", "min_unique", "max_unique")
@@ -58,6 +58,7 @@ def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
         **_forks(found),
         "turns": turns,
         "n": n_achievements,
+        "problem": problem_of(found.episode.final_view),
         "at_step": min(whole_of(request.GET, "step") or 0, found.episode.n_steps),
         "models": [*SCRIPTED, *list_model_ids(request.actor.project.pk)],
     }

@@ -6,6 +6,7 @@ problems (`problems.py`), judging answers (`judge.py`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Mapping
@@ -45,11 +46,25 @@ def world_version(options: Mapping[str, Any]) -> str:
     split = "train" if chosen["split"] == "train" else "test"
     if chosen["family"] == LOCAL:
         return f"math-1/local/{file_hash(problems_path())[:16]}/{split}"
+    return f"math-1/rg{_generator_version()}/{chosen['family']}/{chosen['difficulty']}/{split}"
+
+
+@functools.cache
+def _generator_version() -> str:
     try:
-        made_by = metadata.version("reasoning-gym")
+        return metadata.version("reasoning-gym")
     except metadata.PackageNotFoundError as err:
         raise ConfigError(NOT_INSTALLED) from err
-    return f"math-1/rg{made_by}/{chosen['family']}/{chosen['difficulty']}/{split}"
+
+
+def world_of_config(config: Mapping[str, Any]) -> str:
+    """`world_version` of a run's resolved config; "" when that cannot be known here."""
+    options = {key: config[key] for key in ("split", "difficulty") if key in config}
+    family = (config.get("math") or {}).get("family", DEFAULTS["family"])
+    try:
+        return world_version({**options, "family": family})
+    except ConfigError:
+        return ""
 
 
 def problems_path() -> Path:

@@ -13,6 +13,7 @@ from apps.accounts.queries import command_actor
 from apps.runs.models import Run, RunState
 from apps.runs.queries import find_run, list_events
 from engine.errors import EngineError
+from engine.rollout.scores import main_score
 
 POLL_S = 0.5
 _OVER = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
@@ -58,11 +59,12 @@ class Command(BaseCommand):
             return
         done = f"{run.progress_done}/{run.progress_total} {run.progress_unit}"
         self.stdout.write(f"Run {run.pk} ({run.kind}, {run.model}): {run.state}, {done}")
-        unique = run.result.get("unique")
-        if unique and unique["n"]:
-            interval = f"{unique['low']:.2f} to {unique['high']:.2f}"
+        score = main_score(run.result)
+        if score:
+            interval = f"{score.low:.2f} to {score.high:.2f}"
+            words = {"achievements": "achievements a game", "accuracy": "of the problems solved"}
             self.stdout.write(
-                f"  {unique['mean']:.2f} achievements a game (95 %: {interval}, n = {unique['n']})"
+                f"  {score.mean:.2f} {words[score.name]} (95 %: {interval}, n = {score.n})"
             )
         if run.error:
             self.stderr.write(f"  {run.error['message']} {run.error.get('hint', '')}".rstrip())

@@ -1,0 +1,72 @@
+"""Problems are scored by accuracy, paired by problem, and shown in words: never by achievements."""
+
+from __future__ import annotations
+
+import pytest
+
+from apps.traces.queries import compare_runs, run_scores
+from engine.rollout.report import Tally
+from engine.rollout.scores import main_score
+from tests.games import make_run, play_problems, store_games
+
+pytestmark = pytest.mark.django_db
+
+
+def _run(project, policy, seeds=range(12), **options):
+    run = make_run(project, task="math", model=policy)
+    store_games(run, play_problems(policy, seeds, **options))
+    return run
+
+
+def test_a_run_of_problems_has_its_accuracy_with_a_wilson_interval_and_no_achievements(project):
+    scores = run_scores(_run(project, "guide"))
+    # By hand, Wilson for 12 of 12: 12 / (12 + 1.96²) = 0.7575
+    assert scores["accuracy"] == {
+        "successes": 12, "n": 12, "rate": 1.0, "low": pytest.approx(0.7575, abs=1e-4), "high": 1.0,
+    }  # fmt: skip
+    assert scores["answers"] == {"correct": 12}
+    assert not {"unique", "achievements", "crafter_score"} & scores.keys()
+    assert main_score(scores)[:3] == ("accuracy", 12, 1.0)
+
+
+def test_the_engine_says_the_same_of_a_shard():
+    tally = Tally(())
+    for trace in play_problems("guide", range(3)):
+        tally.add(trace.summary)
+    assert tally.curve()["episodes.accuracy"] == 1.0
+    assert "episodes.achievements" not in tally.curve()
+    assert tally.result()["accuracy"]["rate"] == 1.0
+
+
+def test_two_runs_are_compared_problem_by_problem(project):
+    a, b = _run(project, "random"), _run(project, "guide")
+    [pair] = compare_runs(project=project, run_ids=[a.pk, b.pk]).pairs
+    assert (pair["measure"], pair["n"], pair["mean_b"]) == ("accuracy", 12, 1.0)
+    assert pair["per_achievement"] == {}
+    assert {game["score_b"] for game in pair["games"]} == {1.0}
+    assert "percentage points of accuracy on 12 shared problems." in pair["verdict"]
+
+
+def test_the_same_seeds_of_another_split_or_family_are_other_problems(project):
+    a, b = _run(project, "guide"), _run(project, "guide", split="train")
+    [pair] = compare_runs(project=project, run_ids=[a.pk, b.pk]).pairs
+    assert pair["n"] == 0
+    assert "share no problem" in pair["verdict"]
+
+
+def test_pages_show_problems_in_words(client_of, alice, project):
+    client = client_of(alice)
+    a, b = _run(project, "random", range(3)), _run(project, "guide", range(3))
+    trace = b.episodes.first()
+    pages = {
+        f"/traces/{trace.pk}/": ["Problem 0: solved", "arithmetic problem:", "The solution:"],
+        "/traces/": ["arithmetic problem:", "solved"],
+        "/live/": ["arithmetic problem:"],
+        f"/runs/{b.pk}/": ["Solved", "100 %", "correct"],
+        f"/compare/?runs={a.pk},{b.pk}": ["Problem by problem", "share of problems solved"],
+    }
+    for address, words in pages.items():
+        text = client.get(address).content.decode()
+        assert all(word in text for word in words), address
+        assert "unique achievements" not in text, address
+        assert 'data-view="ey' not in text, address  # no canvas draws a problem
