@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.config.play_sections import Observation
+from engine.config.play_sections import Difficulty, MathSection, Observation, is_math
 from engine.config.section import Section, Tag
 
 
@@ -24,6 +24,10 @@ class BaseConfig(Section):
     """The task app whose form it learns."""
     observation: Observation = "compact"
     """What it reads; a run with this model should use the same."""
+    difficulty: Difficulty | None = None
+    """How rough its worlds or hard its problems are; normal where none is given."""
+    math: MathSection | None = None
+    """Which problems it reads (task math)."""
     seed: int = Field(0, ge=0, lt=2**31)
     """New weights, games and order of training: the same seed gives the same model."""
     hidden_size: int = Field(128, ge=16, le=4096, multiple_of=8)
@@ -46,6 +50,14 @@ class BaseConfig(Section):
     """How far one step goes at most."""
     tags: dict[str, Tag] = {}
     """Words for finding the run again."""
+
+    def game_options(self) -> dict[str, Any]:
+        """What the task is asked for; problems are never those of an eval."""
+        difficulty = self.difficulty or "normal"
+        if is_math(self.task):
+            family = (self.math or MathSection()).family
+            return {"family": family, "difficulty": difficulty, "split": "train"}
+        return {"observation": self.observation, "difficulty": difficulty}
 
 
 class NoopConfig(Section):

@@ -1,6 +1,6 @@
 """Run kind `base`: make the starting model from a seed; nothing is downloaded.
 
-Plays random games, builds the tokenizer around their words, trains fresh weights on the form of the
+Plays at random, builds the tokenizer around their words, trains fresh weights on the form of the
 tool calls, publishes the checkpoint. How: `engine/train/base.py`.
 """
 
@@ -40,7 +40,7 @@ def run(job: Job) -> dict[str, Any]:
         raise ConfigError("a base run needs a base config, found another kind")
     task = get_task(config.task)
     seeds = range(config.seeds_start, config.seeds_start + config.n_episodes)
-    options = {"observation": config.observation}
+    options = config.game_options()
     records = list(play_records(task, "random", seeds, options))
     tokenizer = task_tokenizer(task, records, options)
     size = Size(config.hidden_size, config.n_layers, config.n_heads, config.ffn_size)

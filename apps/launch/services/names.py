@@ -21,9 +21,8 @@ from apps.datasets.services import upload_dataset
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import price_of, provider_by_name, provider_for_url, resolve_alias
 from apps.runs.services import InputPlan
-from engine.config import BaseConfig, Play
+from engine.config import Play
 
-STARTER = BaseConfig().model
 SCRIPTED = ("random", "guide")
 TRAINED = ("ft:", "fft:", "qft:", "rl:")
 
@@ -89,13 +88,6 @@ def find_checkpoint(project: Project, model: str) -> tuple[Checkpoint, tuple[str
         if checkpoint is not None:
             return checkpoint, (f"{model} is {resolved} here: the operator set this alias.",)
     raise _unknown("model", resolved, list_model_ids(project.pk), "Models on this machine:")
-
-
-def needs_starter(project: Project, model: str) -> bool:
-    """Whether `model` is the starting model and that has not been made yet."""
-    if STARTER not in (model, resolve_alias(project=project, model=model)):
-        return False
-    return find_model(project.pk, STARTER) is None
 
 
 def find_data(

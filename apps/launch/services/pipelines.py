@@ -14,13 +14,14 @@ from apps.accounts.queries import Actor
 from apps.accounts.services import record
 from apps.launch.models import Pipeline, PipelineState, Stage, StageState
 from apps.launch.services.configs import load_stored
-from apps.launch.services.names import find_checkpoint, needs_starter
+from apps.launch.services.names import find_checkpoint
 from apps.launch.services.plans import models_of, plan_run
 from apps.launch.services.stages import start_stage, watch_stage
+from apps.launch.services.starters import missing_starter, missing_starters, starters
 from apps.launch.services.table import make_table
 from apps.runs.models import Config, RunState
 from apps.runs.services import cancel_run, resume_run
-from engine.config import BaseConfig, Loaded, StagePlan, apply_sets, dump_toml, load_json
+from engine.config import Loaded, StagePlan, apply_sets, dump_toml, load_json
 from synthweb import bell
 
 STARTER_STAGE = "starting_model"
@@ -183,35 +184,31 @@ def _single(loaded: Loaded) -> StagePlan:
 
 
 def _with_starter(project: Project, plans: Sequence[StagePlan]) -> list[StagePlan]:
-    """The stages, with one in front that makes the starting model if one needs it."""
+    """The stages, with those in front that make the starting models which they need."""
     if any(plan.kind == "base" for plan in plans):
         return list(plans)
-    wanting = {plan.name for plan in plans if _wants_starter(project, plan)}
-    if not wanting:
-        return list(plans)
-    base = BaseConfig(name="starting model").model_dump(mode="json", exclude_none=True)
-    first = StagePlan(STARTER_STAGE, "base", base, ())
-    return [
-        first,
-        *(
-            StagePlan(plan.name, plan.kind, plan.data, (STARTER_STAGE, *plan.needs))
-            if plan.name in wanting
-            else plan
-            for plan in plans
-        ),
-    ]
+    wanted = {plan.name: _missing_starters(project, plan) for plan in plans}
+    missing = sorted({model for models in wanted.values() for model in models})
+    stages = {
+        model: STARTER_STAGE + (f"_{index}" if index > 1 else "")
+        for index, model in enumerate(missing, start=1)
+    }
+    makers = [StagePlan(stages[model], "base", starters()[model], ()) for model in missing]
+    for plan in plans:
+        first = tuple(stages[model] for model in wanted[plan.name])
+        makers.append(StagePlan(plan.name, plan.kind, plan.data, (*first, *plan.needs)))
+    return makers
 
 
-def _wants_starter(project: Project, plan: StagePlan) -> bool:
-    names = models_of(load_json(plan.data, name=plan.name))
-    return any(needs_starter(project, name) for name in names)
+def _missing_starters(project: Project, plan: StagePlan) -> list[str]:
+    return missing_starters(project, models_of(load_json(plan.data, name=plan.name)))
 
 
 def _check_names(actor: Actor, plan: StagePlan) -> None:
     """Resolve what does not depend on another stage, so that a wrong name is told at once."""
     loaded = load_json(plan.data, name=f"stage {plan.name}")
     for model in models_of(loaded):
-        if not needs_starter(actor.project, model):
+        if not missing_starter(actor.project, model):
             find_checkpoint(actor.project, model)
     if plan.needs or plan.kind in ("dataset", "base"):
         return

@@ -11,9 +11,9 @@ from apps.accounts.queries import Actor
 from apps.accounts.services import record
 from apps.launch.models import Pipeline
 from apps.launch.services.configs import load_stored, with_sets
-from apps.launch.services.names import STARTER, needs_starter
 from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
+from apps.launch.services.starters import missing_starters
 from apps.runs.models import Config, Run
 from apps.runs.services import queue_run
 from apps.traces.models import Episode
@@ -38,7 +38,8 @@ def launch(
     actor.require(Role.EDITOR)
     config = with_sets(actor=actor, config=config, sets=sets)
     loaded = load_stored(config)
-    if loaded.kind in ("pipeline", "dataset") or _needs_starter(actor, loaded):
+    missing = missing_starters(actor.project, models_of(loaded))
+    if loaded.kind in ("pipeline", "dataset") or missing:
         if not queue:
             raise Refused(
                 "no_draft",
@@ -115,15 +116,13 @@ def fork(*, actor: Actor, episode: Episode, values: Mapping[str, Any]) -> Run:
 
 def dry_run(*, actor: Actor, loaded: Loaded) -> RunPlan:
     """What launching would make, without making anything. Raises Refused(422) as `launch` does."""
-    if _needs_starter(actor, loaded):
+    missing = missing_starters(actor.project, models_of(loaded))
+    if missing:
         plan = freeze(loaded)
-        plan.warnings.append(f"{STARTER} has not been made yet: launching makes it first.")
+        made = " and ".join(missing)
+        plan.warnings.append(f"{made} has not been made yet: launching makes it first.")
         return plan
     return plan_run(project=actor.project, user=actor.user, loaded=loaded, dry=True)
-
-
-def _needs_starter(actor: Actor, loaded: Loaded) -> bool:
-    return any(needs_starter(actor.project, model) for model in models_of(loaded))
 
 
 def _frozen(run: Run, sets: Iterable[str]) -> Loaded:

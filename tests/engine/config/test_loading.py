@@ -20,7 +20,14 @@ SHIPPED = {
     "crafter_fft.toml": "sft",
     "crafter_sft_small.toml": "sft",
     "loop_demo.toml": "pipeline",
+    "loop_math.toml": "pipeline",
     "loop_small.toml": "pipeline",
+    "math_base.toml": "base",
+    "math_collect.toml": "rollout",
+    "math_eval_base.toml": "eval",
+    "math_eval_guide.toml": "eval",
+    "math_eval_random.toml": "eval",
+    "math_sft_small.toml": "sft",
 }
 
 
