@@ -1,7 +1,7 @@
 """The starting model: fresh weights that learn the form of a task's calls from random play.
 
-It answers with well-formed tool calls and plays (or solves) like chance: the weak beginning of every
-loop. The same seed gives the same games, tokenizer and, on one machine, the same weights.
+It answers with well-formed tool calls and plays (or solves) like chance: the weak beginning of
+every loop. The same seed gives the same games, tokenizer and, on one machine, the same weights.
 """
 
 from __future__ import annotations
