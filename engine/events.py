@@ -88,11 +88,24 @@ class ViewData(TypedDict):
     call: str
 
 
+class OriginData(TypedDict):
+    """The session of tracing v3 that an episode was imported from; sha256 over its rows.
+
+    verified: played again, it came out as recorded; `note` says how that was seen, or why not.
+    """
+
+    session_id: str
+    sha256: str
+    verified: bool
+    note: str
+
+
 class EpisodeData(TypedDict):
     """A finished episode: `summary` is EpisodeSummary.to_json() and `payload` its trace file."""
 
     summary: dict[str, Any]
     payload: FileData
+    origin: NotRequired[OriginData]
 
 
 class ArtifactData(FileData):

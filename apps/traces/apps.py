@@ -10,9 +10,10 @@ class TracesConfig(AppConfig):
         """Tell the rooms below what this one does with their events and ended runs."""
         from apps.runs.finishers import FINISHERS
         from apps.runs.ingest import HANDLERS
-        from apps.traces.finish import finish_games, finish_verify
+        from apps.traces.finish import finish_games, finish_import, finish_verify
         from apps.traces.ingest import store_episodes
 
         HANDLERS["episode"] = store_episodes
         FINISHERS["eval"] = FINISHERS["rollout"] = FINISHERS["fork"] = finish_games
         FINISHERS["verify"] = finish_verify
+        FINISHERS["import"] = finish_import

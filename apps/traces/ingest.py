@@ -8,15 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from apps.traces.models import Episode, EpisodeTurn, Unlock
+from apps.runs.models import Run, Shard
+from apps.traces.models import Episode, EpisodeTurn, ImportedSession, Unlock
 from engine.events import Event
 from engine.traces.record import BROKEN, EpisodeKey
 from synthweb.bell import ring
 
-if TYPE_CHECKING:
-    from apps.runs.ingest import IngestContext
+
+class Context(Protocol):
+    """What is asked of a batch: `apps.runs.ingest.IngestContext`, or an import without a worker."""
+
+    @property
+    def run(self) -> Run: ...
+    @property
+    def shard(self) -> Shard | None: ...
+    def store_file(self, file: Mapping[str, Any]) -> str: ...
+    def note(self, event: Event, **data: Any) -> None: ...
+
 
 _COPIED = (
     "task", "world_version", "seed", "repeat", "policy_version", "policy", "model", "provider",
@@ -31,8 +41,12 @@ _TURN = (
 _MAX_ERROR = 4000
 
 
-def store_episodes(ctx: IngestContext, events: Sequence[Event]) -> None:
-    """Insert the episodes of a batch with a handful of statements, however many there are."""
+def store_episodes(ctx: Context, events: Sequence[Event]) -> None:
+    """Insert the episodes of a batch with a handful of statements, however many there are.
+
+    An imported one whose session the project has already is left out.
+    """
+    events = _not_known(ctx, events)
     stored = _stored_episodes(ctx.run.pk, (event.data["summary"]["seed"] for event in events))
     fresh: dict[EpisodeKey, tuple[Episode, Mapping[str, Any]]] = {}
     for event in events:
@@ -46,9 +60,36 @@ def store_episodes(ctx: IngestContext, events: Sequence[Event]) -> None:
             stored[key] = episode
     Episode.objects.bulk_create([episode for episode, _ in fresh.values()])
     _store_parts(fresh.values())
+    _store_origins(ctx.run, fresh, events)
     for event in events:
         ctx.note(event, episode_id=stored[_key_of(event.data["summary"])].pk)
     ring("pages:traces")
+
+
+def _not_known(ctx: Context, events: Sequence[Event]) -> Sequence[Event]:
+    hashes = {event.data["origin"]["sha256"] for event in events if "origin" in event.data}
+    if not hashes:
+        return events
+    rows = ImportedSession.objects.filter(project=ctx.run.project_id, sha256__in=hashes)
+    known = set(rows.values_list("sha256", flat=True))
+    return [e for e in events if "origin" not in e.data or e.data["origin"]["sha256"] not in known]
+
+
+def _store_origins(run: Run, fresh: Mapping[EpisodeKey, Any], events: Sequence[Event]) -> None:
+    """Where new episodes were imported from.
+
+    Two imports of one file at once: the later commit breaks the constraint and is tried again.
+    """
+    ImportedSession.objects.bulk_create(
+        ImportedSession(
+            project_id=run.project_id,
+            episode=fresh[_key_of(event.data["summary"])][0],
+            session_id=_plain(event.data["origin"]["session_id"])[:300],
+            sha256=event.data["origin"]["sha256"],
+        )
+        for event in events
+        if "origin" in event.data and _key_of(event.data["summary"]) in fresh
+    )
 
 
 def _stored_episodes(run_id: int, seeds: Iterable[int]) -> dict[EpisodeKey, Episode]:
@@ -64,11 +105,14 @@ def _key_of(summary: Mapping[str, Any]) -> EpisodeKey:
     return EpisodeKey(*(summary[name] for name in EpisodeKey._fields))
 
 
-def _row(ctx: IngestContext, event: Event) -> Episode:
+def _row(ctx: Context, event: Event) -> Episode:
     summary, payload = event.data["summary"], event.data["payload"]
     values = {name: _plain(summary[name]) for name in _COPIED}
     values["ending"] = values["ending"][:200]
     values["error"] = values["error"][:_MAX_ERROR]
+    origin = event.data.get("origin")
+    if origin:
+        values |= {"verified": origin["verified"], "verify_note": _plain(origin["note"])[:300]}
     if ctx.run.kind == "fork":
         original = ctx.run.inputs["original"]
         values |= {"forked_from_id": original["id"], "forked_at_step": original["step"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from apps.accounts.models import Project
 from apps.runs.models import Run, Shard
 
 
@@ -98,6 +99,20 @@ class Unlock(models.Model):
             models.UniqueConstraint(fields=["episode", "name"], name="unlock_once_per_episode")
         ]
         indexes = [models.Index(fields=["name", "episode"], name="unlock_by_name")]
+
+
+class ImportedSession(models.Model):
+    """The session of tracing v3 that an episode came from: the same one is not imported twice."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    episode = models.OneToOneField(Episode, on_delete=models.CASCADE, related_name="origin")
+    session_id = models.CharField(max_length=300)
+    sha256 = models.CharField(max_length=64)  # of all its rows
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "sha256"], name="session_once_per_project")
+        ]
 
 
 class Label(models.Model):

@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "fork": "engine.jobs.fork:run",
     "sft": "engine.jobs.sft:run",
     "base": "engine.jobs.base:run",
+    "import": "engine.jobs.import_traces:run",
     "noop": "engine.jobs.noop:run",
 }
 

@@ -44,13 +44,16 @@ _NUMBERS = frozenset((
 
 
 class TraceFile:
-    """A tracing v3 file, read only. Raises StorageError (`bad_trace_file`) for any other."""
+    """A tracing v3 file, read only. Raises StorageError (`bad_trace_file`) for any other.
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        check_header(self.path)
+    `name`: what the user called it, where it lies under another name.
+    """
+
+    def __init__(self, path: Path | str, *, name: str = "") -> None:
+        check_header(Path(path), name)
+        self.path = Path(name or path)  # as errors call it
         try:
-            self._db = connect(self.path)
+            self._db = connect(Path(path))
         except sqlite3.Error as err:
             raise odd(self.path, "", f"SQLite cannot open it ({err})") from err
         self._until = time.monotonic() + QUERY_S
@@ -64,20 +67,22 @@ class TraceFile:
         (number,) = self._query("SELECT COUNT(*) FROM session_traces", ())[0]
         return int(number)
 
+    def session_ids(self) -> Iterator[list[str]]:
+        """All ids in order, some hundred at a time."""
+        sql = (
+            "SELECT session_id FROM session_traces WHERE session_id > ? "
+            "ORDER BY session_id LIMIT 500"
+        )
+        last = ""
+        while ids := [row[0] for row in self._query(sql, (last,))]:
+            yield ids
+            last = ids[-1]
+
     def sessions(self) -> Iterator[Session]:
         """Every session whole, by id; one at a time is in memory."""
-        last = ""
-        while True:
-            sql = (
-                "SELECT session_id FROM session_traces WHERE session_id > ? "
-                "ORDER BY session_id LIMIT 500"
-            )
-            ids = [row[0] for row in self._query(sql, (last,))]
-            if not ids:
-                return
+        for ids in self.session_ids():
             for session_id in ids:
                 yield self.session(session_id)
-            last = ids[-1]
 
     def session(self, session_id: str) -> Session:
         """The rows of one session, checked."""
@@ -193,22 +198,23 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def check_header(path: Path) -> None:
+def check_header(path: Path, name: str = "") -> None:
     """Refuse what is no SQLite file, or only the beginning of one."""
+    called = Path(name or path)
     try:
         with path.open("rb") as file:
             header = file.read(100)
         size = path.stat().st_size
     except OSError as err:
-        raise odd(path, "", f"it cannot be read ({err.strerror or err})") from err
+        raise odd(called, "", f"it cannot be read ({err.strerror or err})") from err
     if header[:16] != _HEADER:
-        raise odd(path, "", f"it begins with {header[:16]!r}, not with {_HEADER!r}")
+        raise odd(called, "", f"it begins with {header[:16]!r}, not with {_HEADER!r}")
     page = int.from_bytes(header[16:18], "big")
     page = 65536 if page == 1 else page
     pages = int.from_bytes(header[28:32], "big")
     counted = header[24:28] == header[92:96]  # else an old writer left no valid count
     if counted and size < pages * page:
-        raise odd(path, "", f"it was cut off: {size} bytes of {pages * page}")
+        raise odd(called, "", f"it was cut off: {size} bytes of {pages * page}")
 
 
 def check_tables(path: Path, db: sqlite3.Connection) -> None:
