@@ -50,6 +50,7 @@ KIND_ICONS = {
     "base": "sapling",
     "verify": "unknown",
     "fork": "player-sleep",
+    "import": "iron",
     "dataset": "wood",
     "pipeline": "furnace",
 }
@@ -65,6 +66,7 @@ KIND_WORDS = {
     "base": "base model",
     "verify": "verification",
     "fork": "fork",
+    "import": "import of traces",
     "dataset": "dataset",
     "pipeline": "pipeline",
 }

@@ -19,7 +19,7 @@ from apps.web.reading import text_of, whole_of
 from apps.web.relations import relations_of
 from engine.rollout.scores import success_rate
 
-KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork")
+KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork", "import")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
 TILES = 12
 # What a curve is worth: how well it goes first, how fast last.
