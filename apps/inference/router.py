@@ -24,6 +24,7 @@ from apps.inference.forward import pass_on
 from apps.providers import queries as providers
 from apps.providers.models import ProviderKind
 from engine.errors import EngineError
+from engine.serve.disconnect import CallerGone, unless_gone
 from synthweb.callers import in_thread
 
 MAX_BODY_BYTES = 10 << 20
@@ -39,7 +40,7 @@ async def complete(request: Request) -> Response:
         raise Refused("invalid_request", "`model` is missing: the id of a model.", status=422)
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise Refused("invalid_request", "`messages` is missing: a list of messages.", status=422)
-    return await pass_on(caller, model, body)
+    return await unless_gone(request, pass_on(caller, model, body))
 
 
 async def list_models(request: Request) -> Response:
@@ -87,6 +88,8 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     async def guard(request: Request) -> Response:
         try:
             return await endpoint(request)
+        except CallerGone:
+            return Response(status_code=499)  # nobody reads it
         except EngineError as err:
             status = err.status if isinstance(err, Refused) else 502
             return error_response(status, err.code, err.message, err.hint)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from engine.errors import EngineError
 from engine.serve.completions import BadRequest, finish, open_ticket, stream
+from engine.serve.disconnect import CallerGone, unless_gone
 from engine.serve.models import Models, UnknownModel
 from engine.serve.replies import ChatBody, answer, error_body
 from engine.serve.worker import QueueFull
@@ -53,6 +54,8 @@ class Service:
                 "created": m.loaded_at,
                 "owned_by": "synthweb",
                 "base": m.base.folder.name,  # those of one base decode together
+                "active": m.worker.n_active,
+                "waiting": m.worker.n_waiting,
             }
             for m in self.models.list()
         ]
@@ -74,7 +77,7 @@ class Service:
         ticket = open_ticket(model, body)
         if body.stream:
             return StreamingResponse(stream(model, body, ticket), media_type="text/event-stream")
-        done = await finish(model, body, ticket)
+        done = await unless_gone(request, finish(model, body, ticket))
         return JSONResponse(answer(body, done, lambda token: model.tokenizer.decode([token])))
 
 
@@ -103,6 +106,8 @@ def _guarded(handler: Handler, token: str) -> Handler:
             return await handler(request)
         except EngineError as err:
             return _error(_status(err), err.code, err.message)
+        except CallerGone:
+            return Response(status_code=499)  # nobody reads it
         except QueueFull:
             reply = _error(429, "queue_full", "too many requests wait; come back later")
             reply.headers["Retry-After"] = str(RETRY_AFTER_S)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from engine.serve.prefixes import Keys, Prefixes, Shared
+from engine.serve.keys import Keys, close_gaps, keys_of, pick, stack
+from engine.serve.prefixes import Prefixes, Shared
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Batch:
     def clear(self) -> None:
         """Forget all rows, whatever state a failed step left them in."""
         self.rows: list[Row] = []
-        self._keys: Keys = []
+        self._cache: DynamicCache | None = None
         self._mask = torch.zeros((0, 0), dtype=torch.long, device=self.model.device)  # (B, T)
 
     def add_adapter(self, name: str, folder: Path) -> None:
@@ -108,9 +109,7 @@ class Batch:
         positions = torch.tensor([[row.length - 1] for row in self.rows], device=device)
         ones = torch.ones((len(self.rows), 1), dtype=torch.long, device=device)
         self._mask = torch.cat([self._mask, ones], dim=1)
-        cache = DynamicCache(self._keys)
-        logits = self._forward(self.rows, last, self._mask, positions, cache)
-        self._keys = _layers(cache)
+        logits = self._forward(self.rows, last, self._mask, positions, self._cache)
         _sample_into(self.rows, logits)
         self._leave()
 
@@ -147,10 +146,10 @@ class Batch:
         cache = DynamicCache(spread) if past else DynamicCache()
         full = torch.cat([known, mask], dim=1)
         _sample_into(rows, self._forward(rows, ids, full, positions, cache))
-        return _to_the_right(_layers(cache), mask, done)
+        return close_gaps(keys_of(cache), mask, done)
 
     def _forward(
-        self, rows: Sequence[Row], ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
+        self, rows: Sequence[Row], ids: Tensor, mask: Tensor, positions: Tensor, cache: Any
     ) -> Tensor:
         """Logits of the last column, (B, V); each row through its adapter."""
         mixed = {"adapter_names": [r.adapter or "__base__" for r in rows]} if self._adapters else {}
@@ -173,17 +172,11 @@ class Batch:
 
     def _merge(self, rows: Sequence[Row], keys: Keys, mask: Tensor) -> None:
         """Put new rows below the old ones, both padded on the left to one width."""
-        if self.rows:
-            width = max(mask.shape[1], self._mask.shape[1])
-            keys = [
-                (
-                    torch.cat([_pad(old_k, width), _pad(new_k, width)]),
-                    torch.cat([_pad(old_v, width), _pad(new_v, width)]),
-                )
-                for (old_k, old_v), (new_k, new_v) in zip(self._keys, keys, strict=True)
-            ]
-            mask = torch.cat([_pad_mask(self._mask, width), _pad_mask(mask, width)])
-        self._keys, self._mask = keys, mask
+        held = keys_of(self._cache) if self._cache is not None and self.rows else []
+        self._cache = stack(held, keys)
+        width = max(mask.shape[1], self._mask.shape[1]) if held else mask.shape[1]
+        masks = [self._mask, mask] if held else [mask]
+        self._mask = torch.cat([_pad_mask(part, width) for part in masks])
         self.rows = [*self.rows, *rows]
 
     def _leave(self) -> None:
@@ -192,75 +185,71 @@ class Batch:
         if len(stay) == len(self.rows):
             return
         self.rows = [self.rows[index] for index in stay]
+        if self._cache is None or not stay:
+            self.clear()
+            return
         picked = torch.tensor(stay, dtype=torch.long, device=self._mask.device)
-        self._mask = self._mask[picked]
         # A row's last sampled token is not in the cache yet.
-        longest = max((row.length - 1 for row in self.rows), default=0)
-        cut = self._mask.shape[1] - longest
-        self._mask = self._mask[:, cut:]
-        self._keys = [(k[picked][:, :, cut:], v[picked][:, :, cut:]) for k, v in self._keys]
+        cut = self._mask.shape[1] - max(row.length - 1 for row in self.rows)
+        self._mask = self._mask[picked][:, cut:]
+        self._cache = pick(keys_of(self._cache), picked, cut)
 
 
 def sample(
     logits: Tensor, temperature: float, top_p: float, generator: torch.Generator
 ) -> tuple[int, float]:
-    """One token of one row and its natural log probability under the whole distribution.
+    """One token of one row, as `sample_rows` takes it. logits: (V,)."""
+    tokens, logprobs = sample_rows(logits[None], [temperature], [top_p], [generator])
+    return tokens[0], logprobs[0]
 
-    logits: (V,) float32. Temperature 0 takes the most likely. The logprob is that of the
-    distribution at this temperature, before `top_p` cuts it: what RL needs to compare.
+
+def sample_rows(
+    logits: Tensor,
+    temperatures: Sequence[float],
+    top_ps: Sequence[float],
+    generators: Sequence[torch.Generator],
+) -> tuple[list[int], list[float]]:
+    """A token of each row and its natural log probability under the whole distribution.
+
+    logits: (B, V) float32 on the CPU. Temperature 0 takes the most likely. A logprob is that of the
+    distribution at the row's temperature, before `top_p` cuts it: what RL needs to compare. Each
+    row draws one number from its own generator, so its answer does not depend on its neighbours.
     """
-    if temperature <= 0:
-        logprobs = logits.log_softmax(-1)
-        token = int(logprobs.argmax())
-        return token, float(logprobs[token])
-    logprobs = (logits / temperature).log_softmax(-1)
-    probabilities = logprobs.exp()
-    if top_p < 1:
-        ordered, order = probabilities.sort(descending=True)
-        keep = ordered.cumsum(0) - ordered < top_p
-        probabilities = torch.zeros_like(probabilities).scatter(0, order[keep], ordered[keep])
-    token = int(torch.multinomial(probabilities, 1, generator=generator))
-    return token, float(logprobs[token])
+    heat = torch.tensor(temperatures)[:, None]  # (B, 1)
+    logprobs = (logits / torch.where(heat > 0, heat, 1.0)).log_softmax(-1)
+    weights = logprobs.exp().double()
+    for index, top_p in enumerate(top_ps):
+        if top_p < 1:
+            weights[index] = _cut_tail(weights[index], top_p)
+    ends = weights.cumsum(-1)  # (B, V); a token owns what lies between its neighbour's end and its
+    drawn = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
+    tokens = torch.searchsorted(ends, drawn[:, None] * ends[:, -1:], right=True)
+    tokens = torch.where(heat > 0, tokens, logits.argmax(-1, keepdim=True))
+    return tokens[:, 0].tolist(), logprobs.gather(1, tokens)[:, 0].tolist()
+
+
+def _cut_tail(weights: Tensor, top_p: float) -> Tensor:
+    """Only the most likely tokens that together make `top_p`, the one that reaches it included."""
+    ordered, order = weights.sort(descending=True)
+    keep = ordered.cumsum(0) - ordered < top_p
+    return torch.zeros_like(weights).scatter(0, order[keep], ordered[keep])
 
 
 def _sample_into(rows: Sequence[Row], logits: Tensor) -> None:
     """logits: (B, V). Appends one token to each row and says which are finished."""
-    for row, row_logits in zip(rows, logits.float().cpu(), strict=True):
-        token, logprob = sample(row_logits, row.temperature, row.top_p, row.generator)
+    tokens, logprobs = sample_rows(
+        logits.float().cpu(),
+        [row.temperature for row in rows],
+        [row.top_p for row in rows],
+        [row.generator for row in rows],
+    )
+    for row, token, logprob in zip(rows, tokens, logprobs, strict=True):
         row.completion.append(token)
         row.logprobs.append(logprob)
         if token in row.stop_ids:
             row.finish_reason = "stop"
         elif len(row.completion) >= row.max_tokens:
             row.finish_reason = "length"
-
-
-def _to_the_right(keys: Keys, mask: Tensor, done: int) -> tuple[Keys, Tensor]:
-    """Close the gap between a shared beginning and the padded rests behind it.
-
-    keys: (B, heads, done + S, head_dim) a layer; mask: (B, S) of the rests. Result: the same width,
-    every row's `done` + own columns at the right edge, and the mask of that, (B, done + S).
-    """
-    width = done + mask.shape[1]
-    gaps = mask.shape[1] - mask.sum(1, keepdim=True)  # (B, 1)
-    columns = torch.arange(width, device=mask.device)[None]  # (1, T)
-    whole = (columns >= gaps).long()
-    if not done or not bool(gaps.any()):
-        return keys, whole
-    source = torch.where(columns < gaps + done, (columns - gaps).clamp(min=0), columns)  # (B, T)
-
-    def move(tensor: Tensor) -> Tensor:
-        return tensor.gather(2, source[:, None, :, None].expand_as(tensor))
-
-    return [(move(k), move(v)) for k, v in keys], whole
-
-
-def _layers(cache: DynamicCache) -> Keys:
-    return [(layer.keys, layer.values) for layer in cache.layers]
-
-
-def _pad(tensor: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(tensor, (0, 0, width - tensor.shape[2], 0))
 
 
 def _pad_mask(mask: Tensor, width: int) -> Tensor:

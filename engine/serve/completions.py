@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from jinja2 import TemplateError
 
@@ -34,11 +35,12 @@ def open_ticket(model: LoadedModel, body: ChatBody) -> Ticket:
         temperature=body.temperature,
         top_p=body.top_p,
         max_tokens=min(body.limit, room),
-        stop_ids=model.stop_ids,
+        stop_ids=frozenset() if body.ignore_eos else model.stop_ids,
         generator=seeded_generator(body.seed),
         adapter=model.adapter,
     )
-    ticket = Ticket(row, asyncio.get_running_loop())
+    watched = body.stream or bool(body.stops)
+    ticket = Ticket(row, asyncio.get_running_loop(), watched)
     model.worker.submit(ticket)
     return ticket
 
@@ -57,7 +59,8 @@ async def stream(model: LoadedModel, body: ChatBody, ticket: Ticket) -> AsyncIte
     yield chunk(body, chat_id, {"role": "assistant", "content": ""}, None)
     async for text, done in _grow(model, body, ticket):
         if done is not None:
-            for last in last_chunks(body, chat_id, done, sent):
+            decode = partial(_decode_one, model)
+            for last in last_chunks(body, chat_id, done, sent, decode):
                 yield last
         elif (safe := _sendable(text, body)) > sent:
             yield chunk(body, chat_id, {"content": text[sent:safe]}, None)
@@ -67,15 +70,13 @@ async def stream(model: LoadedModel, body: ChatBody, ticket: Ticket) -> AsyncIte
 async def _grow(
     model: LoadedModel, body: ChatBody, ticket: Ticket
 ) -> AsyncIterator[tuple[str, Finished | None]]:
-    """(text so far, None) after each token when it matters, then (text, Finished) once."""
-    row, watched, seen = ticket.row, body.stream or bool(body.stops), 0
+    """(text so far, None) after each token that is watched, then (text, Finished) once."""
+    row, seen = ticket.row, 0
     try:
         while (item := await ticket.tokens.get()) is not None:
             if isinstance(item, Exception):
                 raise item
             seen += 1
-            if not watched:
-                continue
             text = _decode(model, row.completion[:seen])
             found = [text.find(stop) for stop in body.stops if stop in text]
             if found:
@@ -120,3 +121,7 @@ def _encode(model: LoadedModel, body: ChatBody) -> list[int]:
 def _decode(model: LoadedModel, ids: list[int]) -> str:
     kept = [token for token in ids if token not in model.stop_ids]
     return str(model.tokenizer.decode(kept, skip_special_tokens=True))
+
+
+def _decode_one(model: LoadedModel, token: int) -> str:
+    return str(model.tokenizer.decode([token]))

@@ -11,9 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import Tensor
-
-Keys = list[tuple[Tensor, Tensor]]  # a layer: (B, heads, T, head_dim), twice
+from engine.serve.keys import Keys
 
 LEAST = 32  # tokens; a shorter beginning is read as fast as it is looked up
 LONGEST = 4096  # tokens of a prompt that are kept

@@ -10,6 +10,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.serve.worker import Ticket
 
 _CALL = re.compile(r"\s*<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
 CALL_START = "<tool_call>"
+Decode = Callable[[int], str]  # one token's text
 
 
 class ChatBody(BaseModel):
@@ -39,6 +41,7 @@ class ChatBody(BaseModel):
     stream: bool = False
     logprobs: bool = False
     return_token_ids: bool = False
+    ignore_eos: bool = False  # go on to the limit, as vLLM takes it: for measuring
 
     @property
     def offered_tools(self) -> list[dict[str, Any]]:
@@ -84,7 +87,7 @@ def find_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
     return _CALL.sub(take, text), calls
 
 
-def answer(body: ChatBody, done: Finished, decode: Any) -> dict[str, Any]:
+def answer(body: ChatBody, done: Finished, decode: Decode) -> dict[str, Any]:
     """The JSON of a chat completion; `decode` turns one token id into its text."""
     content, calls = find_calls(done.text) if body.offered_tools else (done.text, [])
     message: dict[str, Any] = {"role": "assistant", "content": content}
@@ -92,14 +95,7 @@ def answer(body: ChatBody, done: Finished, decode: Any) -> dict[str, Any]:
         message["tool_calls"] = calls
     reason = "tool_calls" if calls and done.reason == "stop" else done.reason
     choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": reason}
-    row = done.ticket.row
-    if body.return_token_ids:
-        choice["prompt_token_ids"] = row.prompt
-        choice["completion_token_ids"] = row.completion
-        choice["token_logprobs"] = row.logprobs
-    if body.logprobs:
-        pairs = zip(row.completion, row.logprobs, strict=True)
-        choice["logprobs"] = {"content": [{"token": decode(t), "logprob": p} for t, p in pairs]}
+    choice |= _asked(body, done.ticket, decode)
     return {
         **_head("chat.completion", body.model),
         "choices": [choice],
@@ -108,15 +104,39 @@ def answer(body: ChatBody, done: Finished, decode: Any) -> dict[str, Any]:
     }
 
 
-def chunk(body: ChatBody, chat_id: str, delta: dict[str, Any], reason: str | None) -> str:
-    """One server-sent event of a streamed answer."""
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+def _asked(body: ChatBody, ticket: Ticket, decode: Decode) -> dict[str, Any]:
+    """Token ids and logprobs, where the request asks for them."""
+    row, fields = ticket.row, dict[str, Any]()
+    if body.return_token_ids:
+        fields["prompt_token_ids"] = row.prompt
+        fields["completion_token_ids"] = row.completion
+        fields["token_logprobs"] = row.logprobs
+    if body.logprobs:
+        pairs = zip(row.completion, row.logprobs, strict=True)
+        fields["logprobs"] = {"content": [{"token": decode(t), "logprob": p} for t, p in pairs]}
+    return fields
+
+
+def chunk(
+    body: ChatBody,
+    chat_id: str,
+    delta: dict[str, Any],
+    reason: str | None,
+    more: dict[str, Any] | None = None,
+) -> str:
+    """One server-sent event of a streamed answer; `more` goes into its choice."""
+    choice = {"index": 0, "delta": delta, "finish_reason": reason, **(more or {})}
     record = {**_head("chat.completion.chunk", body.model), "id": chat_id, "choices": [choice]}
     return f"data: {json.dumps(record, ensure_ascii=False)}\n\n"
 
 
-def last_chunks(body: ChatBody, chat_id: str, done: Finished, sent: int) -> list[str]:
-    """What closes a stream: the rest of the text or its tool calls, the reason, the usage."""
+def last_chunks(
+    body: ChatBody, chat_id: str, done: Finished, sent: int, decode: Decode
+) -> list[str]:
+    """What closes a stream: the rest of the text or its tool calls, the reason, the usage.
+
+    Token ids and logprobs of the whole answer come with the reason.
+    """
     content, calls = find_calls(done.text) if body.offered_tools else (done.text, [])
     chunks = []
     if len(content) > sent:
@@ -125,7 +145,7 @@ def last_chunks(body: ChatBody, chat_id: str, done: Finished, sent: int) -> list
         deltas = [{"index": index, **call} for index, call in enumerate(calls)]
         chunks.append(chunk(body, chat_id, {"tool_calls": deltas}, None))
     reason = "tool_calls" if calls and done.reason == "stop" else done.reason
-    chunks.append(chunk(body, chat_id, {}, reason))
+    chunks.append(chunk(body, chat_id, {}, reason, _asked(body, done.ticket, decode)))
     head = {**_head("chat.completion.chunk", body.model), "id": chat_id}
     record = {**head, "choices": [], "usage": usage(done.ticket)}
     return [*chunks, f"data: {json.dumps(record)}\n\n", "data: [DONE]\n\n"]

@@ -23,6 +23,9 @@ from engine.serve.prefixes import Prefixes
 MAX_ROWS = 64  # decode together
 MAX_JOIN = 32  # prompts read at once, so that running rows do not wait long
 MAX_WAITING = 256  # more are told to come back (429)
+GATHER_S = 0.004  # newcomers wait this long for others while there is work, to be read together
+SMALL_MODEL = 4_000_000  # parameters
+THREADS = torch.get_num_threads()  # before any worker changes it
 IDLE_S = 2.0  # without a request, then freed memory goes back to the system
 
 
@@ -32,10 +35,15 @@ class QueueFull(Exception):
 
 @dataclass(slots=True)
 class Ticket:
-    """One request on its way. `tokens` gets None after the last token, or an exception."""
+    """One request on its way. `tokens` gets None after the last token, or an exception.
+
+    watched: each token is handed over too. Waking the event loop for every one costs, so only
+    streams and requests with stop texts ask for it.
+    """
 
     row: Row
     loop: asyncio.AbstractEventLoop
+    watched: bool = True
     submitted: float = field(default_factory=time.monotonic)
     queue_ms: float = 0.0
     dropped: bool = False
@@ -58,6 +66,7 @@ class Worker:
         self._wake = threading.Condition()
         self._closed = False
         self.n_active = 0
+        self._n_together = 1  # requests that the last answered step ended
         self._thread = threading.Thread(target=self._run, name=f"decode {name}", daemon=True)
         self._thread.start()
 
@@ -68,6 +77,8 @@ class Worker:
     def submit(self, ticket: Ticket) -> None:
         """Queue a request. Raises QueueFull; call from the event loop."""
         with self._wake:
+            if len(self._waiting) >= MAX_WAITING:  # whoever hung up takes no place
+                self._waiting = deque(waiting for waiting in self._waiting if not waiting.dropped)
             if self._closed or len(self._waiting) >= MAX_WAITING:
                 raise QueueFull
             self._waiting.append(ticket)
@@ -91,6 +102,7 @@ class Worker:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
+        torch.set_num_threads(n_threads(self.batch.model))
         tickets: list[Ticket] = []
         while True:
             rows = self.batch.rows
@@ -120,12 +132,31 @@ class Worker:
                     kept = False
             if self._closed:
                 return None
+            if self._should_gather(idle=idle):
+                return []
             count = min(room, MAX_JOIN, len(self._waiting))
             taken = [self._waiting.popleft() for _ in range(count)]
         now = time.monotonic()
         for ticket in taken:
             ticket.queue_ms = (now - ticket.submitted) * 1000
         return [ticket for ticket in taken if not ticket.dropped]
+
+    def _should_gather(self, *, idle: bool) -> bool:
+        """Whether to let the first newcomer wait a step or two for the next.
+
+        Callers that were answered together come back one after the other: reading each prompt by
+        itself held up all others and cost a third of the throughput at 8 callers. A single caller
+        never waits. Called with the lock held; when idle it waits here.
+        """
+        if not self._waiting or len(self._waiting) >= self._n_together:
+            return False
+        left = self._waiting[0].submitted + GATHER_S - time.monotonic()
+        if left <= 0 or not idle:
+            return left > 0
+        until = time.monotonic() + left
+        while len(self._waiting) < self._n_together and (left := until - time.monotonic()) > 0:
+            self._wake.wait(left)
+        return False
 
     def _do_calls(self) -> None:
         while self._calls:
@@ -146,14 +177,26 @@ class Worker:
             batch.join([ticket.row for ticket in joining])
         running = []
         for ticket in [*tickets, *joining]:
-            for token in ticket.row.completion[ticket.sent :]:
-                ticket.put(token)
-            ticket.sent = len(ticket.row.completion)
+            if ticket.watched:
+                for token in ticket.row.completion[ticket.sent :]:
+                    ticket.put(token)
+                ticket.sent = len(ticket.row.completion)
             if ticket.row.finish_reason:
                 ticket.put(None)
             else:
                 running.append(ticket)
+        n_ended = len(tickets) + len(joining) - len(running)
+        self._n_together = n_ended or self._n_together
         return running
+
+
+def n_threads(model: PreTrainedModel) -> int:
+    """Cores for one step of a model; of a small one, one: two only wait for each other.
+
+    Measured at 0.7 M parameters and 8 rows: 1.9 ms a step on one core, 2.2 on two.
+    """
+    small = sum(weight.numel() for weight in model.parameters()) < SMALL_MODEL
+    return 1 if small else THREADS
 
 
 def give_memory_back() -> None:

@@ -19,6 +19,7 @@ from engine.train.card import Card, write_final
 from engine.train.data import encode_records
 from engine.train.sft import Options, train
 from tests.engine.train.cast import SYSTEM, TOOLS, Silent, lessons, tiny_model, tiny_tokenizer
+from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 TOKEN = "a token of the test"
@@ -154,6 +155,35 @@ def test_many_at_once_are_all_answered(client: httpx.Client) -> None:
     for text, answer in zip(seen, answers, strict=True):
         expected = ask(client, seen=text)["choices"][0]["message"]["tool_calls"][0]["function"]
         assert answer["choices"][0]["message"]["tool_calls"][0]["function"] == expected
+
+
+def test_a_caller_that_hangs_up_frees_its_place(client: httpx.Client) -> None:
+    endless = body(ignore_eos=True, max_tokens=4000)
+    with client.stream("POST", "/v1/chat/completions", json={**endless, "stream": True}) as answer:
+        next(answer.iter_lines())
+        wait_until(lambda: active(client) == 1, "the stream to begin", 5)
+    wait_until(lambda: active(client) == 0, "the stream's place to be free", 2)
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/chat/completions", json=endless, timeout=0.3)
+    wait_until(lambda: active(client) == 0, "the call's place to be free", 2)
+
+
+def active(client: httpx.Client) -> int:
+    """Requests that decode now."""
+    n: int = client.get("/v1/models").json()["data"][0]["active"]
+    return n
+
+
+def test_a_stream_ends_with_ids_and_logprobs_when_asked(client: httpx.Client) -> None:
+    asked = body(stream=True, return_token_ids=True, logprobs=True)
+    with client.stream("POST", "/v1/chat/completions", json=asked) as answer:
+        chunks = [
+            json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: {")
+        ]
+    (last,) = [c["choices"][0] for c in chunks if c["choices"] and c["choices"][0]["finish_reason"]]
+    whole = ask(client, return_token_ids=True)["choices"][0]
+    assert last["completion_token_ids"] == whole["completion_token_ids"]
+    assert len(last["logprobs"]["content"]) == len(last["token_logprobs"])
 
 
 def test_the_server_dies_with_its_lease(checkpoint: Path) -> None:
