@@ -17,11 +17,16 @@ export function start(list) {
     all[at].scrollIntoView({ block: "nearest" });
   };
   const count = () => {
-    const n = list.querySelectorAll("input[type=checkbox]:checked").length;
+    const checked = [...list.querySelectorAll("input[type=checkbox]:checked")];
+    const n = checked.length;
+    const curves = form?.querySelector("[data-overlay-button]");
+    if (curves) curves.disabled = n < 1;
     const button = form?.querySelector("[data-compare]");
     if (!button) return;
-    button.disabled = n < 2;
+    const played = checked.every((box) => ["eval", "rollout", "fork"].includes(box.dataset.kind ?? "eval"));
+    button.disabled = n < 2 || !played;
     button.textContent = n < 2 ? "Compare" : `Compare ${n} runs`;
+    button.title = played ? "" : "Only games can be paired by world; trainings have curves.";
   };
 
   document.addEventListener("keydown", (event) => {

@@ -8,6 +8,7 @@ import { startTimes } from "./times.js";
 const BEHAVIOURS = {
   "data-refresh": "./refresh.js",
   "data-curves": "./curves.js",
+  "data-overlay": "./overlay.js",
   "data-view": "./thumbs.js",
   "data-wall": "./wall.js",
   "data-replay": "./replay.js",

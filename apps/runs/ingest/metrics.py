@@ -6,6 +6,7 @@ four times the insert (bench/ingest.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -30,7 +31,7 @@ def add_points(context: IngestContext, events: list[Event]) -> None:
     for event in events:
         at = connection.ops.adapt_datetimefield_value(from_epoch(event.at))
         step, seq = int(event.data["step"]), context.seqs[event.seq]
-        for name, value in event.data["values"].items():
+        for name, value in _values(event).items():
             if isfinite(value):
                 curves.setdefault(name[:MAX_NAME], []).append((step, value, at, seq))
     series = _series(context.run, curves)
@@ -46,6 +47,13 @@ def add_points(context: IngestContext, events: list[Event]) -> None:
             f"INSERT INTO {table} (series_id, step, value, at, seq) VALUES (%s, %s, %s, %s, %s)",  # noqa: S608
             rows,
         )
+
+
+def _values(event: Event) -> Mapping[str, float]:
+    """What was measured; the tokens so far become a curve, the axis of others."""
+    tokens = event.data.get("tokens")
+    values: Mapping[str, float] = event.data["values"]
+    return values if tokens is None else {**values, "tokens": float(tokens)}
 
 
 def _series(run: Run, curves: dict[str, Values]) -> dict[str, MetricSeries]:

@@ -3,6 +3,7 @@
 from apps.runs.queries.configs import get_config, list_configs
 from apps.runs.queries.curves import PointRow, SeriesRow, list_points, list_series
 from apps.runs.queries.events import EventRow, list_events
+from apps.runs.queries.overlay import Line, NameRow, list_lines, list_names
 from apps.runs.queries.queue import (
     Counts,
     QueueRow,
@@ -18,6 +19,8 @@ from apps.runs.queries.runs import find_run, get_run, latest_run_id, list_runs
 __all__ = [
     "Counts",
     "EventRow",
+    "Line",
+    "NameRow",
     "PointRow",
     "Progress",
     "QueueRow",
@@ -34,6 +37,8 @@ __all__ = [
     "latest_run_id",
     "list_configs",
     "list_events",
+    "list_lines",
+    "list_names",
     "list_points",
     "list_queue",
     "list_runs",
