@@ -60,7 +60,7 @@ WORDS = (
     "order", "failed_calls", "after", "name", "step", "file", "from", "set", "format", "require",
     "exclude", "limit", "turns_before_unlock", "keep_failed", "next", "parent", "days", "requested",
     "resolved", "base_url", "max_concurrent", "what", "text", "side", "do", "notes", "tags", "sets",
-    "scopes", "key", "remove", "sort", "task", "n",
+    "scopes", "key", "remove", "sort", "task", "n", "first", "last", "x",
 )  # fmt: skip
 
 
