@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from apps.runs.queries import list_workers
 from apps.runs.services import abandon_cancelled, requeue_lost, settle_over
 from apps.runs.services.doorbell import RUN_SHARD, send
 from apps.runs.services.leases import to_claim
+from apps.traces.played import import_played
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +31,16 @@ KEEP_DIRECTORIES = timedelta(days=1)
 STALE_VIEWS = timedelta(minutes=10)
 
 
-def tick(*, without: str = "") -> dict[str, int]:
-    """Do every step once, but the one named; returns how much each did, -1 for one that failed."""
-    return {name: _guarded(name, step) for name, step in STEPS.items() if name != without}
+def tick(*, without: Collection[str] = ()) -> dict[str, int]:
+    """Do every step once, but those named; returns how much each did, -1 for one that failed."""
+    return {name: _guarded(name, step) for name, step in STEPS.items() if name not in without}
 
 
 class Beside:
     """A step in a thread of its own, never twice at once: it may take longer than a tick.
 
-    A pipeline's dataset can take minutes to write; lost shards are not to wait for it.
+    A pipeline's dataset can take minutes to write; lost shards are not to wait for it. Nor are
+    they for games that came over HTTP, each of which is played again.
     """
 
     def __init__(self, name: str) -> None:
@@ -118,4 +120,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "rung": ring_queued,
     "servers": requeue_lost_servers,
     "swept": sweep,
+    "played": import_played,
 }
+# These may take minutes: in threads of their own.
+LONG = ("pipelines", "played")

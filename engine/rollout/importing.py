@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from engine.rollout.resimulate import resimulate
 from engine.traces.record import Trace
+from engine.traces.v3.checks import odd
 from engine.traces.v3.meaning import read_trace, seed_of
-from engine.traces.v3.reader import TraceFile, odd
+from engine.traces.v3.reader import TraceFile
 from engine.traces.v3.session import Session
 
 Tell = Callable[[int, int], None]  # done, total

@@ -32,7 +32,7 @@ def test_ticks_go_on_beside_a_step_that_takes_long(slow_step):
     beside = ticking.Beside("pipelines")
     beside.start()
     wait_until(lambda: begun, "the step to begin")
-    done = ticking.tick(without="pipelines")
+    done = ticking.tick(without=("pipelines",))
     assert "pipelines" not in done
     assert -1 not in done.values()
     beside.start()

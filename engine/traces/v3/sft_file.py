@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.traces.v3.calls import Conversation, conversations
+from engine.traces.v3.checks import check_header, check_tables, odd
 from engine.traces.v3.choosing import Facts, RewardRow, SftFilter, is_wanted
 from engine.traces.v3.quick import CELL, QUICK_CALLS, ROW, has_failed, quick_messages
-from engine.traces.v3.reader import check_header, check_tables, connect, odd
+from engine.traces.v3.reader import connect
 from engine.traces.v3.sft import Call, SftRecord, curate, records, world_of
 
 THREADS = 2

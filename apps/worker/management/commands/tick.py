@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
 from apps.runs.services import take_tick
-from apps.worker.tick import Beside, tick
+from apps.worker.tick import LONG, Beside, tick
 
 log = logging.getLogger(__name__)
 STOP_S = 4.0  # of the seconds that the supervisor gives
@@ -38,20 +38,22 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        pipelines = Beside("pipelines")
+        long = [Beside(name) for name in LONG]
         while not stop.wait(settings.TICK_SECONDS):
-            done = self._tick_in_turn(pipelines)
+            done = self._tick_in_turn(long)
             if done and any(done.values()):
                 self._show(done, json)
-        pipelines.wait(STOP_S)
+        for step in long:
+            step.wait(STOP_S / len(long))
 
-    def _tick_in_turn(self, pipelines: Beside) -> dict[str, int]:
+    def _tick_in_turn(self, long: list[Beside]) -> dict[str, int]:
         """A tick, unless another ticker just did it or the database is away."""
         try:
             if not take_tick(every_s=settings.TICK_SECONDS):
                 return {}
-            pipelines.start()
-            return tick(without=pipelines.name)
+            for step in long:
+                step.start()
+            return tick(without=LONG)
         except (DatabaseError, InterfaceError) as err:
             log.warning("tick: waiting for the database: %s", err)
             connection.close()
