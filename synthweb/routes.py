@@ -53,6 +53,15 @@ ROUTES: tuple[Route, ...] = (
         example="/api/v1/runs/1/events",
     ),
     Route(
+        name="synth-events",
+        pattern=re.compile(r"/api/(learning|sft|rl|orchestration)/jobs/(?P<job_id>\w+)/events"),
+        methods=("GET",),
+        auth="account",
+        app="apps.synth.stream:job_events",
+        accept="text/event-stream",
+        example="/api/rl/jobs/job_0123456789abcdef/events",
+    ),
+    Route(
         name="inference",
         pattern=re.compile(r"/api/inference/.*"),
         methods=("GET", "POST"),

@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "apps.inference",
     "apps.worker",
     "apps.api",
+    "apps.synth",
     "apps.web",
     "synthweb",
 ]

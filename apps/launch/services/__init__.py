@@ -22,7 +22,7 @@ from apps.launch.services.pipelines import (
     start_pipeline,
 )
 from apps.launch.services.plans import RunPlan
-from apps.launch.services.runs import clone, dry_run, fork, launch, queue_draft
+from apps.launch.services.runs import clone, dry_run, fork, keep_refused, launch, queue_draft
 from apps.launch.services.task_apps import TaskAppReport, probe_task_app
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "fork",
     "import_config",
     "import_data",
+    "keep_refused",
     "launch",
     "load_stored",
     "probe_task_app",

@@ -87,7 +87,12 @@ def find_checkpoint(project: Project, model: str) -> tuple[Checkpoint, tuple[str
         checkpoint = find_model(project.pk, resolved)
         if checkpoint is not None:
             return checkpoint, (f"{model} is {resolved} here: the operator set this alias.",)
-    raise _unknown("model", resolved, list_model_ids(project.pk), "Models on this machine:")
+    raise _unknown("model", resolved, _trainable(project), "Models on this machine:")
+
+
+def _trainable(project: Project) -> list[str]:
+    """What can be named here: the project's checkpoints, and the starting model, made on demand."""
+    return list(dict.fromkeys([*list_model_ids(project.pk), STARTER]))
 
 
 def find_data(

@@ -14,8 +14,8 @@ from apps.launch.services.configs import load_stored, with_sets
 from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
 from apps.launch.services.starters import missing_starters
-from apps.runs.models import Config, Run
-from apps.runs.services import queue_run
+from apps.runs.models import Config, Need, Run
+from apps.runs.services import ShardPlan, fail_draft, queue_run
 from apps.traces.models import Episode
 from engine.config import Loaded, apply_sets, load_json
 
@@ -58,6 +58,20 @@ def launch(
         priority=priority,
     )
     return queue_draft(actor=actor, run=run) if queue else run
+
+
+def keep_refused(*, actor: Actor, config: Config, model: str, error: Refused) -> Run:
+    """A failed run of a config that `launch` refused, for a caller that expects a run: its page and
+    its events say why. Every call makes a new one.
+    """
+    actor.require(Role.EDITOR)
+    plan = freeze(load_stored(config))
+    plan.name, plan.model = plan.name or config.name, model
+    plan.shards = [ShardPlan(Need.TRAIN, total=0)]
+    run = make_run(project=actor.project, user=actor.user, plan=plan, config=config)
+    record(actor=actor, verb="run.refused", target=f"run:{run.pk}", detail={"code": error.code})
+    return fail_draft(run=run, error={"code": error.code, "message": error.message,
+                                      "hint": error.hint})  # fmt: skip
 
 
 def queue_draft(*, actor: Actor, run: Run) -> Run:

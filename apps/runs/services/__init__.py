@@ -9,7 +9,7 @@ What an engine tells is stored by `apps.runs.ingest`.
 from apps.runs.services.configs import store_config
 from apps.runs.services.doorbell import ring_run, ring_workers
 from apps.runs.services.finish import settle_run
-from apps.runs.services.launch import InputPlan, ShardPlan, create_run, queue_run
+from apps.runs.services.launch import InputPlan, ShardPlan, create_run, fail_draft, queue_run
 from apps.runs.services.leases import (
     Claim,
     Lease,
@@ -47,6 +47,7 @@ __all__ = [
     "create_run",
     "delete_run",
     "fail_attempt",
+    "fail_draft",
     "finish_shard",
     "forget_worker",
     "hand_back",

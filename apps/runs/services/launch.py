@@ -117,3 +117,15 @@ def queue_run(*, run: Run) -> Run:
             Shard.objects.filter(run=run, state=ShardState.QUEUED).update(queued_at=now())
             ring_run(run)
     return run
+
+
+def fail_draft(*, run: Run, error: dict[str, Any]) -> Run:
+    """draft → queued → failed in one step: a run that can never start, with the reason.
+
+    error: {code, message, hint}. Raises Refused(409) for a run that is no draft.
+    """
+    with transaction.atomic():
+        Shard.objects.filter(run=run).update(state=ShardState.FAILED, error=error)
+        move_run(run, RunState.QUEUED)
+        move_run(run, RunState.FAILED, error=error)
+    return run

@@ -1,0 +1,1 @@
+"""The addresses of CONTRACT §1, a module a subject: files, jobs, watching, models, account."""

@@ -1,0 +1,1 @@
+"""What the published synth-ai clients send and need back: replayed quickly, and run for real."""
