@@ -13,6 +13,7 @@ from apps.launch.models import Pipeline
 from apps.providers.models import Provider
 from apps.runs.models import Run
 from apps.runs.services import store_config
+from apps.synth.models import SynthFile
 from apps.traces.models import Episode
 from tests.games import make_run, make_trace, store_games
 
@@ -36,6 +37,8 @@ class Estate(NamedTuple):
     provider_id: int
     pipeline_id: int
     key_id: int
+    job_id: str = ""
+    file_id: str = ""
     path: str = "config.json"
     secret: str = "estate-secret"  # stands in every name: must never reach a stranger
 
@@ -70,8 +73,11 @@ def make_estate(actor: Actor) -> Estate:
     stages = launch.import_config(actor=actor, text=PIPELINE, name=f"{secret}.toml")
     pipeline = launch.start_pipeline(actor=actor, config=stages)
     assert isinstance(pipeline, Pipeline)
+    file = SynthFile.objects.create(
+        project=project, dataset=dataset, purpose=secret, filename=secret, size_bytes=0
+    )
     made = create_api_key(project=project, user=actor.user, name=secret, scopes=["read"])
     return Estate(
         run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk,
-        made.key.pk,
+        made.key.pk, run.job_id, file.file_id,
     )  # fmt: skip

@@ -23,7 +23,10 @@ JSONL = b"".join(
                         {
                             "id": "call_0",
                             "type": "function",
-                            "function": {"name": "interact_many", "arguments": '{"actions":["do"]}'},
+                            "function": {
+                                "name": "interact_many",
+                                "arguments": '{"actions":["do"]}',
+                            },
                         }
                     ],
                 },
@@ -51,7 +54,8 @@ SFT = {
         "effective_config": {
             "compute": {"gpu_type": "H100", "gpu_count": 1, "nodes": 1},
             "data": {"topology": {}},
-            "training": {"mode": "sft_offline", "use_qlora": False, "validation": {"enabled": True}},
+            "training": {"mode": "sft_offline", "use_qlora": False,
+                         "validation": {"enabled": True}},
         }
     },
     "training_file_id": "FILE",

@@ -42,6 +42,7 @@ VERBS = {
 STREAMED = {  # what a subscriber of a run would ask for, by the name of the route
     "stream": ("/stream/?topic=run:{run_id}", "/stream/?topic=live:{run_id}"),
     "run-events": ("/api/v1/runs/{run_id}/events",),
+    "synth-events": ("/api/rl/jobs/{job_id}/events",),
 }
 
 
@@ -217,7 +218,7 @@ def test_routes_outside_django_open_to_those_who_may_only(
 ):
     with web.serve() as server:
         for path in STREAMED.get(route.name, ()):
-            url = server.url + path.format(run_id=estate.run_id)
+            url = server.url + path.format(run_id=estate.run_id, job_id=estate.job_id)
             assert status(url, route) == 401
             assert status(url, route, {"Authorization": "Bearer sw_nonsense"}) == 401
             for strange in (cookie(client_of(mallory)), bearer(key_of(mallory))):
