@@ -19,7 +19,8 @@ from apps.datasets.models import Dataset
 from apps.datasets.services import upload_dataset
 from apps.launch import services as launching
 from apps.launch.models import Pipeline
-from apps.launch.services.names import find_checkpoint, needs_starter
+from apps.launch.services.names import find_checkpoint
+from apps.launch.services.starters import missing_starter
 from apps.runs.models import Config, Run, RunState
 from apps.runs.services import cancel_run
 from apps.synth import queries
@@ -75,7 +76,7 @@ def create_sft_job(*, actor: Actor, wanted: SftBody) -> SynthJob:
     data["name"] = name[:200]
     config = launching.import_data(actor=actor, data=data, name=name.replace("/", "-"))
     run: Run | None = None
-    if not needs_starter(actor.project, wanted.model):
+    if not missing_starter(actor.project, wanted.model):
         made = launching.launch(actor=actor, config=config, queue=False)
         run = made if isinstance(made, Run) else None
     return SynthJob.objects.create(
@@ -98,7 +99,7 @@ def create_rl_job(*, actor: Actor, wanted: RlBody) -> SynthJob:
     reason. Raises Refused(422) for a model that cannot be trained here; ConfigErrors.
     """
     actor.require(Role.EDITOR)
-    if not needs_starter(actor.project, wanted.model):
+    if not missing_starter(actor.project, wanted.model):
         find_checkpoint(actor.project, wanted.model)
     name = str(wanted.data["model"].get("label") or f"{wanted.model.rpartition('/')[2]} rl")
     config = launching.import_data(actor=actor, data=wanted.data, name=name.replace("/", "-"))

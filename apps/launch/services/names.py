@@ -18,6 +18,7 @@ from apps.checkpoints.models import Checkpoint
 from apps.checkpoints.queries import find_model, list_model_ids
 from apps.datasets.models import Dataset
 from apps.datasets.services import upload_dataset
+from apps.launch.services.starters import starters
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import price_of, provider_by_name, provider_for_url, resolve_alias
 from apps.runs.services import InputPlan
@@ -91,8 +92,8 @@ def find_checkpoint(project: Project, model: str) -> tuple[Checkpoint, tuple[str
 
 
 def _trainable(project: Project) -> list[str]:
-    """What can be named here: the project's checkpoints, and the starting model, made on demand."""
-    return list(dict.fromkeys([*list_model_ids(project.pk), STARTER]))
+    """What a config may name: the project's checkpoints and the starting models."""
+    return list(dict.fromkeys([*list_model_ids(project.pk), *starters()]))
 
 
 def find_data(
