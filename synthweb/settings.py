@@ -19,6 +19,7 @@ SYNTHWEB_HOME = env.path("SYNTHWEB_HOME", BASE_DIR / "var")
 RUNS_DIR = SYNTHWEB_HOME / "runs"
 RUN_DIR = SYNTHWEB_HOME / "run"  # sockets, pids, status files of running processes
 BASE_MODELS_DIR = env.path("SYNTHWEB_BASE_MODELS", SYNTHWEB_HOME / "models")
+MATH_PROBLEMS = env.text("SYNTHWEB_MATH_PROBLEMS")
 
 # How people reach it.
 HOST = env.text("HOST", "127.0.0.1")

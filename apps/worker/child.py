@@ -43,6 +43,7 @@ def child_environment(lease_fd: int, extra: Mapping[str, str]) -> dict[str, str]
         "SYNTHWEB_LEASE_FD": str(lease_fd),
         "SYNTHWEB_LEASE_S": str(settings.LEASE_SECONDS),
         "SYNTHWEB_PARENT_PID": str(os.getpid()),
+        "SYNTHWEB_MATH_PROBLEMS": settings.MATH_PROBLEMS,
         **extra,
     }
 
