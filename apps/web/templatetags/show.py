@@ -207,16 +207,18 @@ def score_of(result: dict[str, Any]) -> MainScore | None:
 
 @register.filter
 def valued(value: float | None, measure: str) -> str:
-    """A score as people say it: `3.02` achievements, `62 %` of the problems."""
-    return percent(value) if measure == "accuracy" else fixed(value)
+    """A score as people say it: `3.02` achievements, `62.5 %` of the problems."""
+    if value is None or measure != "accuracy":
+        return fixed(value)
+    return f"{100 * value:.1f} %"
 
 
 @register.filter
 def gained(value: float | None, measure: str) -> str:
-    """A difference of two scores: `+1.30` achievements, `+54` percentage points."""
+    """A difference of two scores: `+1.30` achievements, `+54.5` percentage points."""
     if value is None or measure != "accuracy":
         return signed(value)
-    return signed(100 * value, 0)
+    return signed(100 * value, 1)
 
 
 @register.filter
