@@ -17,6 +17,7 @@ from apps.launch.models import Pipeline
 from apps.providers.models import ModelAlias, Provider
 from apps.runs.models import Config, Need, Run, RunState
 from engine.config import ConfigErrors, load_json
+from engine.tasks import world_of
 from tests.launch.conftest import RANDOM, end_run, make_checkpoint
 
 Store = Callable[..., Config]
@@ -136,6 +137,27 @@ def test_seeds_that_a_model_was_trained_on_are_marked(
     run = launched(actor, store(f'model = "{model}"\nseeds = "8..11"\n'))
     assert run.leaked_seeds == [8, 9]
     assert "was trained on 2 of these worlds" in run.warnings[-1]
+
+
+def test_a_seed_of_another_split_of_problems_is_no_leak(
+    actor: Actor, store: Store, project: Project
+) -> None:
+    model = "ft:synthweb/math-small:job_0000000000000001"
+    world = world_of("math", {"split": "train", "difficulty": "easy"})
+    make_checkpoint(project, model, trained_seeds=[["math", world, [[0, 9]]]])
+    text = f'task = "math"\nmodel = "{model}"\ndifficulty = "easy"\nseeds = "8..11"\n'
+    assert launched(actor, store(text)).leaked_seeds == []
+    assert launched(actor, store(text + 'split = "train"\n')).leaked_seeds == [8, 9]
+
+
+def test_each_starting_model_that_is_missing_gets_its_stage(actor: Actor, store: Store) -> None:
+    pipeline = services.launch(
+        actor=actor, config=store('task = "math"\nmodel = "synthweb/math-small"\nseeds = [1]')
+    )
+    assert isinstance(pipeline, Pipeline)
+    made, played = pipeline.stages.order_by("index")
+    assert (made.kind, made.data["model"]) == ("base", "synthweb/math-small")
+    assert (made.data["task"], played.needs) == ("math", [made.name])
 
 
 def test_a_training_without_data_asks_for_it(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.config import Machine, load_toml, resolve
+from engine.config import ConfigErrors, Machine, load_json, load_toml, resolve
+from engine.tasks import world_of
 
 RL = """
 [algorithm]
@@ -248,3 +249,40 @@ def test_a_math_eval_takes_its_split_and_its_policy() -> None:
     assert (play.task, play.max_turns, play.options["attempts"]) == ("math", 1, 1)
     assert (play.seeds[0], len(play.seeds), play.temperature) == (0, 50, 0.0)
     assert play.inference_url == "https://example.com/api/inference"
+
+
+def test_a_math_eval_keeps_what_it_plays_when_it_is_frozen() -> None:
+    config = load_toml(MATH_EVAL + '\n[math]\nfamily = "gcd"\nreward_positive = 2.0\n').config
+    frozen = resolve(config, Machine()).config
+    play = load_json(frozen).config.play()  # type: ignore[attr-defined]
+    assert play == config.play()  # type: ignore[attr-defined]
+    assert (play.options["family"], play.options["reward_positive"]) == ("gcd", 2.0)
+    assert world_of("math", frozen).endswith("/gcd/normal/test")
+
+
+def test_a_wrong_answer_may_be_tried_again_as_often_as_there_are_turns() -> None:
+    play = load_toml(MATH_EVAL.replace("[policy]", "max_turns = 3\n[policy]")).config.play()  # type: ignore[attr-defined]
+    assert (play.max_turns, play.options["attempts"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('task = "crafter"\nsplit = "test"', "split belongs to math"),
+        ('task = "math"\ndifficulty = "peaceful"', "math has no difficulty peaceful"),
+        ('task = "math"\n[math]\nfamily = "chess"', "family"),
+    ],
+)
+def test_a_key_of_the_other_task_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigErrors, match=words):
+        load_toml(f'model = "m"\nseeds = [1]\n{text}')
+
+
+def test_problems_are_collected_from_train_and_scored_on_test() -> None:
+    texts = {kind: f'type = "{kind}"\nmodel = "guide"\ntask = "math"\nseeds = [1]' for kind in
+             ("eval", "rollout")}  # fmt: skip
+    splits = {
+        kind: load_toml(text).config.play().options["split"]  # type: ignore[attr-defined]
+        for kind, text in texts.items()
+    }
+    assert splits == {"eval": "test", "rollout": "train"}
