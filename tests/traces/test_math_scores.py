@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from apps.traces.queries import compare_runs, run_scores
+from apps.web.templatetags.show import problem_of
 from engine.rollout.report import Tally
 from engine.rollout.scores import main_score
 from tests.games import make_run, play_problems, store_games
 
 pytestmark = pytest.mark.django_db
+
+
+def b64(plain: bytes) -> str:
+    return b64encode(plain).decode()
 
 
 def _run(project, policy, seeds=range(12), **options):
@@ -70,3 +77,12 @@ def test_pages_show_problems_in_words(client_of, alice, project):
         assert all(word in text for word in words), address
         assert "unique achievements" not in text, address
         assert 'data-view="ey' not in text, address  # no canvas draws a problem
+
+
+@pytest.mark.parametrize(
+    "view",
+    ["", "AQID", "ey", "eyJ", "é", b64(b'{"problem": 1}'), b64(b'{"a":' * 5000), b64(b'{"problem": '
+     b'"p", "split": "s", "index": 1, "tries": [1]}')],
+)  # fmt: skip
+def test_a_view_that_is_no_problem_is_drawn_as_before(view):
+    assert problem_of(view) is None

@@ -230,12 +230,19 @@ def measured(measure: str) -> str:
 @register.filter
 def problem_of(view: str) -> dict[str, Any] | None:
     """The words of a view that holds a problem instead of a picture; else nothing."""
-    try:
-        plain = base64.b64decode(view or "")
-        found = json.loads(plain) if plain.startswith(b"{") else None
-    except ValueError:
+    if not (view or "").startswith("ey"):  # how `{"` begins in base64
         return None
-    return found if isinstance(found, dict) and "problem" in found else None
+    try:
+        found = json.loads(base64.b64decode(view))
+        return {
+            "problem": str(found["problem"]),
+            "split": str(found["split"]),
+            "index": int(found["index"]),
+            "tries": [(str(answer), str(status)) for answer, status in found["tries"]],
+            "expected": str(found.get("expected", "")),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 @register.filter
