@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import os
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -72,9 +73,15 @@ class VersionedStorage(StaticFilesStorage):
     """Gives addresses with the content's hash: `/static/app.css?v=3fa1…`."""
 
     def url(self, name: str | None) -> str:
-        found = find_static(name or "")
-        address = f"{self.base_url}{quote(name or '')}"
-        return f"{address}?v={found.version}" if found else address
+        return _address(str(self.base_url), name or "", int(time.monotonic()))
+
+
+@lru_cache(maxsize=256)
+def _address(base_url: str, name: str, second: int) -> str:
+    """A page names twenty files: each is looked at once a second (`second` keys the cache)."""
+    found = find_static(name)
+    address = f"{base_url}{quote(name)}"
+    return f"{address}?v={found.version}" if found else address
 
 
 async def static_app(scope: Scope, receive: Receive, send: Send) -> None:

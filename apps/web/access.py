@@ -7,14 +7,16 @@ A view gets a request whose `actor` is set. `Refused`, raised anywhere below, be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.middleware import HtmxDetails
 
@@ -62,14 +64,21 @@ def draw(
 ) -> HttpResponse:
     """Render a page or fragment with what the frame needs."""
     actor = getattr(request, "actor", None)
+    section = request.path.split("/")[1] or "home"
     frame = {
         "actor": actor,
         "can_edit": bool(actor and actor.may_edit),
         "can_admin": bool(actor and actor.may_admin),
         "theme": theme_of(request),
-        "section": request.path.split("/")[1] or "home",
+        "nav": _nav(section),
     }
     return render(request, template, {**frame, **context}, status=status)
+
+
+@lru_cache(maxsize=64)
+def _nav(section: str) -> SafeString:
+    """The links to all sections; every page shows them twice (screen and phone)."""
+    return render_to_string("_nav.html", {"section": section})
 
 
 def theme_of(request: HttpRequest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from apps.accounts.errors import not_found
@@ -57,18 +58,32 @@ def get_live(*, project: Project, live_id: int) -> LiveRow:
 
 
 def list_sparks(*, run_ids: Sequence[int]) -> dict[int, list[float]]:
-    """Run id → the newest values of the curve that stands for it; runs without one are left out."""
-    best: dict[int, tuple[int, int]] = {}
+    """Run id → the newest values of the curve that stands for it; runs without one are left out.
+
+    One query, and one more for each curve that has grown since this process last showed it.
+    """
+    best: dict[int, tuple[int, _Newest]] = {}
     rows = MetricSeries.objects.filter(run_id__in=list(run_ids)).order_by("run_id", "name")
-    for series_id, run_id, name in rows.values_list("id", "run_id", "name"):
+    fields = ("run_id", "name", "id", "n_points", "last_step", "last_value")
+    for run_id, name, *newest in rows.values_list(*fields):
         rank = SPARK_NAMES.index(name) if name in SPARK_NAMES else len(SPARK_NAMES)
         if run_id not in best or rank < best[run_id][0]:
-            best[run_id] = (rank, series_id)
-    return {run_id: _newest_values(series_id) for run_id, (_, series_id) in best.items()}
+            best[run_id] = (rank, _Newest(*newest))
+    return {run_id: _newest_values(newest) for run_id, (_, newest) in best.items()}
 
 
-def _newest_values(series_id: int) -> list[float]:
-    points = MetricPoint.objects.filter(series_id=series_id).order_by("-step")
+class _Newest(NamedTuple):
+    """A series and what changes when it grows; a point once written is never changed."""
+
+    series_id: int
+    n_points: int
+    last_step: int
+    last_value: float
+
+
+@lru_cache(maxsize=1000)
+def _newest_values(newest: _Newest) -> list[float]:
+    points = MetricPoint.objects.filter(series_id=newest.series_id).order_by("-step")
     return list(points.values_list("value", flat=True)[:SPARK_POINTS])[::-1]
 
 

@@ -14,6 +14,7 @@ from apps.runs.queries.progress import progress_of
 from apps.runs.queries.rows import RunDetail, RunRow, ShardRow
 
 MAX_SHARDS = 200
+_LONG = ("resolved", "inputs", "effects", "warnings", "leaked_seeds", "notes")  # no list shows them
 
 
 def list_runs(
@@ -31,7 +32,7 @@ def list_runs(
 
     Raises Refused(422) for an unknown state, a bad cursor or limit.
     """
-    rows = _runs(project).order_by("-id")
+    rows = _runs(project).defer(*_LONG).order_by("-id")
     if state and state not in RunState.values:
         raise Refused(
             "bad_state", f"state is {state!r}: expected one of {RunState.values}.", status=422
