@@ -6,7 +6,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.config.play_sections import EnvConfig, PolicySection
+from engine.config.play_sections import EnvConfig, Family, Observation, PolicySection
+from engine.config.rl_loss import RlLoss
+from engine.config.rl_plan import RlPlan, make_plan
 from engine.config.section import Section, Table, Tag, gpu_only, not_used
 from engine.config.sft import Compute, Lora
 
@@ -76,9 +78,9 @@ class Reference(Section):
 class RlModel(Section):
     """Where the training starts: a base model or a checkpoint."""
 
-    base: str | None = Field(None, min_length=1, max_length=300)
+    base: str | None = Field(None, max_length=300)
     """A base model, such as synthweb/crafter-small or Qwen/Qwen3-4B."""
-    source: str | None = Field(None, min_length=1, max_length=300)
+    source: str | None = Field(None, max_length=300)
     """A checkpoint to go on from: ft:…, rl:… or stage:NAME."""
     label: str = Field("", max_length=200)
     """What lists call the result."""
@@ -97,6 +99,10 @@ class RlRollout(Section):
     """The environment's part."""
     policy_config: PolicySection = PolicySection()
     """The policy's part."""
+    observation: Observation = "map"
+    """How the game is shown: map, compact (for small models), or synth."""
+    seed_start: int = Field(1_000_000, ge=0, lt=2**31)
+    """First training world; every group takes the next one that is not in evaluation.seeds."""
     max_turns: int = Field(10, ge=1, le=1000)
     """Model calls in an episode before it is cut off and scored as it stands."""
     episodes_per_batch: int = Field(64, ge=1, le=100_000)
@@ -105,6 +111,8 @@ class RlRollout(Section):
     """Episodes that are played at the same time."""
     batches_per_step: int = Field(1, ge=1, le=1000)
     """Batches of episodes in one learning step."""
+    stored_per_group: int = Field(1, ge=1, le=1000)
+    """How many games of each group are kept as traces."""
     ops: list[str] | None = not_used(None, "a turn is always one model call and its actions")
     """Synth's order of agent and env."""
     task_app_origin_rewards_only: bool | None = not_used(None, JUDGED)
@@ -151,15 +159,19 @@ class RlTraining(Section):
     ops: list[str] | None = not_used(None, "a turn is always one model call and its actions")
     """Synth's order of agent and env."""
     batch_size: int = Field(16, ge=1, le=100_000)
-    """Groups or turns in one optimiser step."""
+    """Turns that are trained on at once."""
     group_size: int = Field(4, ge=2, le=100_000)
     """Episodes on one seed that are compared with each other."""
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Batches whose gradients make one optimiser step."""
     max_accumulated_minibatch: int | None = Field(None, ge=1)
-    """Most of those batches that are held at once."""
+    """Most of those batches; fewer turns in one optimiser step than asked for."""
     learning_rate: float = Field(5e-5, gt=0, le=1)
     """How far one step goes at most."""
+    warmup_iterations: int = Field(0, ge=0)
+    """Iterations in which the learning rate rises to that."""
+    final_rate: float = Field(1.0, ge=0, le=1)
+    """Share of the learning rate that is left at the end; it falls evenly towards it."""
     log_interval: int = Field(1, ge=1)
     """Iterations between two points of the curves."""
     weight_sync_interval: int | None = gpu_only(None, ge=1)
@@ -173,7 +185,7 @@ class RlTraining(Section):
     ] = "consistent"
     """How decisions are rewarded; see [step_rewards] of an eval."""
     step_rewards_beta: float = 0.0
-    """What each step is worth by itself."""
+    """What each decision is worth by itself."""
     step_rewards_indicator_lambda: float = 1.0
     """What a decision with a new achievement is worth."""
     event_rewards_kind: Literal["unique", "absolute"] = "unique"
@@ -189,12 +201,18 @@ class RlTraining(Section):
     max_seconds: float | None = Field(None, gt=0)
     """Stop after this much time and keep what was learned."""
     seed: int = Field(0, ge=0, lt=2**31)
-    """First world, and all randomness of the training."""
+    """All randomness of the training."""
+    save_seconds: float = Field(60.0, ge=0)
+    """Time between two checkpoints that a killed training goes on from; 0: each iteration."""
+    lockstep: bool = False
+    """Answer all games of a batch together, turn by turn: slower, and repeatable bit by bit."""
 
 
 class RlData(Section):
     """Which problems (math)."""
 
+    family: Family = "chain_sum"
+    """Their generator, or local (the operator's file of problems)."""
     split: Literal["train", "validation", "test"] = "train"
     """The part of the problems that is trained on."""
     seed_start: int = Field(0, ge=0)
@@ -240,6 +258,8 @@ class RlConfig(Section):
     """Which problems (math)."""
     training: RlTraining = RlTraining()
     """The numbers of the training."""
+    loss: RlLoss = RlLoss()
+    """From rewards to the loss."""
     rubric: Table = not_used({}, JUDGED)
     """Synth's rubric."""
     judge: Table = not_used({}, JUDGED)
@@ -251,4 +271,13 @@ class RlConfig(Section):
     def _check(self) -> Self:
         if self.model.base and self.model.source:
             raise ValueError("give either model.base or model.source, not both.")
+        plan = make_plan(self)
+        if plan.episodes % plan.group_size:
+            raise ValueError(
+                f"{plan.episodes} episodes an iteration are no whole groups of {plan.group_size}."
+            )
         return self
+
+    def plan(self) -> RlPlan:
+        """The flat view: one answer to each question."""
+        return make_plan(self)

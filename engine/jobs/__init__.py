@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "verify": "engine.jobs.verify:run",
     "fork": "engine.jobs.fork:run",
     "sft": "engine.jobs.sft:run",
+    "rl": "engine.jobs.rl:run",
     "base": "engine.jobs.base:run",
     "import": "engine.jobs.import_traces:run",
     "noop": "engine.jobs.noop:run",

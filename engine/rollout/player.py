@@ -116,7 +116,9 @@ class _Player:
         self._act(turn, reply)
         if self.rewards:
             played = turn.actions[: turn.n_steps]
-            turn.step_reward = self.rewards.decision(turn.unlocked, turn.reward, actions=played)
+            turn.step_reward = self.rewards.decision(
+                turn.unlocked, turn.reward, turn.achieved, actions=played
+            )
         if self.watcher:
             self.watcher.turn(self.key, turn, self.steps[turn.first_step :])
         self._check_limits()
@@ -162,6 +164,7 @@ class _Player:
             self.steps.append(step)
             turn.reward += result.reward
             turn.unlocked.extend(result.unlocked)
+            turn.achieved.extend(result.achieved)
             if result.done:
                 ending = self.game.ending()
                 self.end("died" if ending.startswith("died") else "done", ending=ending)

@@ -20,6 +20,7 @@ class StepResult(NamedTuple):
     reward: float  # the environment's own reward for the step
     done: bool  # over by the rules (death, answered)
     unlocked: tuple[str, ...]  # achievements new in this step
+    achieved: tuple[str, ...] = ()  # all that it did, those of earlier steps again
 
 
 class PastCall(NamedTuple):

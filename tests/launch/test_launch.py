@@ -176,10 +176,32 @@ def test_data_from_elsewhere_is_refused(
     assert error.code in ("outside", "unknown_dataset")
 
 
-def test_rl_is_stored_but_not_launched_yet(actor: Actor, store: Store) -> None:
-    config = store('[model]\nbase = "Qwen/Qwen3-4B"\n[training]\ngroup_size = 4')
-    assert config.kind == "rl"
-    assert refused(actor, config).code == "not_yet"
+RL = '[model]\nbase = "synthweb/crafter-small"\n[training]\ngroup_size = 4\n'
+
+
+def test_rl_starts_from_a_model_of_this_machine(
+    actor: Actor, store: Store, starter: Checkpoint
+) -> None:
+    run = launched(actor, store(RL))
+    assert (run.kind, run.task, run.progress_unit) == ("rl", "crafter", "iterations")
+    assert run.inputs["base"]["checkpoint_id"] == starter.pk
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("[training]\ngroup_size = 4\n", "no_model"),
+        (RL.replace("synthweb/crafter-small", "Qwen/Qwen3-4B"), "unknown_model"),
+        (RL + '[services]\ntask_url = "https://crafter.modal.run"\n', "remote_task_app"),
+    ],
+)
+def test_rl_that_cannot_start_says_why(
+    actor: Actor, store: Store, starter: Checkpoint, text: str, code: str
+) -> None:
+    assert (
+        refused(actor, store('type = "rl"\n' + "[model]\n" * (code == "no_model") + text)).code
+        == code
+    )
 
 
 def test_noop_runs_are_for_tests_only(actor: Actor, store: Store) -> None:

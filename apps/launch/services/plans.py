@@ -26,6 +26,7 @@ from engine.config import (
     SftConfig,
     resolve,
 )
+from engine.config.rl_plan import RlPlan
 from engine.tasks import canonical_name, world_of
 
 
@@ -85,6 +86,9 @@ def plan_run(*, project: Project, user: User | None, loaded: Loaded, dry: bool =
         _plan_play(plan, project, config.play())
     elif isinstance(config, SftConfig):
         _plan_sft(plan, config, partial(find_data, project, user, dry=dry), project)
+    elif isinstance(config, RlConfig):
+        _plan_rl(plan, project, config.plan())
+        plan.name = plan.name or config.model.label
     elif isinstance(config, BaseConfig):
         plan.model, plan.task = config.model, canonical_name(config.task)
         _train_shard(plan)
@@ -136,6 +140,8 @@ def models_of(loaded: Loaded) -> list[str]:
         names = [] if config.provider or config.model in ("random", "guide") else [config.model]
     elif isinstance(config, SftConfig):
         names = [config.job.model]
+    elif isinstance(config, RlConfig):
+        names = [config.plan().model]
     else:
         names = []
     return [name for name in names if not name.startswith("stage:")]
@@ -155,7 +161,7 @@ def split_episodes(play: Play) -> list[ShardPlan]:
 
 
 def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
-    _refuse_remote(play)
+    _refuse_remote(play.task_app_url, "task_app_url")
     found = find_policy(project, play)
     plan.add("policy", found)
     plan.model = play.model
@@ -188,26 +194,51 @@ def _plan_sft(
     _train_shard(plan)
 
 
-def _train_shard(plan: RunPlan) -> None:
+def _plan_rl(plan: RunPlan, project: Project, wanted: RlPlan) -> None:
+    _refuse_remote(wanted.task_app_url, "services.task_url")
+    if not wanted.model:
+        raise Refused(
+            "no_model",
+            "The config names no model to start from.",
+            "Give model.base, or model.source = a checkpoint (ft:…, rl:…).",
+            status=422,
+            fields={"model": "missing"},
+        )
+    found = find_base(project, wanted.model)
+    plan.add("base", found)
+    plan.model, plan.task = wanted.model, canonical_name(wanted.task)
+    if found.checkpoint is not None:
+        plan.leaked_seeds = leaked_seeds(
+            found.checkpoint,
+            task=plan.task,
+            world_version=world_of(plan.task, wanted.evaluation_options),
+            seeds=wanted.evaluation_seeds,
+        )
+    if plan.leaked_seeds:
+        plan.warnings.append(
+            f"{plan.model} was trained on {len(plan.leaked_seeds)} of evaluation.seeds: "
+            "what is measured there says nothing about new worlds."
+        )
+    _train_shard(plan, "iterations")
+
+
+def _train_shard(plan: RunPlan, unit: str = "steps") -> None:
     plan.shards = [ShardPlan(Need.TRAIN, total=0)]
-    plan.progress_unit = "steps"
+    plan.progress_unit = unit
 
 
-def _refuse_remote(play: Play) -> None:
+def _refuse_remote(url: str, key: str) -> None:
     """Without a task app, with a placeholder or with our own, the game is played here."""
-    if plays_here(play.task_app_url):
+    if plays_here(url):
         return
     raise Refused(
         "remote_task_app",
-        f"Playing through the task app at {play.task_app_url} is not possible yet.",
-        'Launch with --set task_app_url="" to play on this machine.',
+        f"Playing through the task app at {url} is not possible yet.",
+        f'Launch with --set {key}="" to play on this machine.',
         status=422,
     )
 
 
 def _cannot_launch(loaded: Loaded) -> Refused:
-    if isinstance(loaded.config, RlConfig):
-        message = "A run of kind rl is stored and checked, but cannot be launched yet."
-        return Refused("not_yet", message, "Launch an sft meanwhile.", status=422)
     message = f"A config of kind {loaded.kind} is not launched as a run."
     return Refused("not_launchable", message, status=422)

@@ -54,13 +54,15 @@ class CrafterGame:
             name = calls.read_action(action)
         except ReplyError as err:
             raise TaskError(str(err), retryable=False) from err
+        before = dict(self.world.player.achievements)
         reward = self.world.step(name)
         counts = self.world.player.achievements
-        new = tuple(n for n, count in counts.items() if count and n not in self.unlocked)
+        achieved = tuple(n for n, count in counts.items() if count != before[n])
+        new = tuple(n for n in achieved if n not in self.unlocked)
         for achievement in new:
             self.unlocked[achievement] = self.world.n_steps
         self.memory.look(self.world)
-        return StepResult(reward + (1.0 if new else 0.0), self.world.over, new)
+        return StepResult(reward + (1.0 if new else 0.0), self.world.over, new, achieved)
 
     def view(self) -> bytes:
         return pack_view(self.world)

@@ -28,6 +28,7 @@ SHIPPED = {
     "math_eval_guide.toml": "eval",
     "math_eval_random.toml": "eval",
     "math_sft_small.toml": "sft",
+    "rl_small.toml": "rl",
 }
 
 

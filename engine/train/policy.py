@@ -1,0 +1,44 @@
+"""The model that reinforcement learning trains: all its weights, or an adapter around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine.config.sft import Lora, Method
+from engine.train.adapters import attach, is_adapter, weights_folder
+from engine.train.model import load_model, load_tokenizer, load_weights
+
+
+class TrainedPolicy(NamedTuple):
+    model: Any
+    tokenizer: Any
+
+
+def load_policy(base: Path, method: Method, lora: Lora, resume: Path | None) -> TrainedPolicy:
+    """The model as `method` trains it, from a checkpoint's folder.
+
+    resume: a checkpoint of the same training, whose weights take the place of the base's.
+    An adapter as base: `full` trains the merged weights, the others go on with the adapter.
+    Raises TrainingError.
+    """
+    if method == "full":
+        return TrainedPolicy(*load_model(resume or base))
+    model = load_weights(weights_folder(base), four_bit=method == "qlora")
+    if method == "qlora":
+        from peft import prepare_model_for_kbit_training
+
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    going_on = resume or (base if is_adapter(base) else None)
+    if going_on is not None:
+        return TrainedPolicy(attach(model, going_on, trainable=True), load_tokenizer(base))
+    from peft import LoraConfig, get_peft_model
+
+    adapter = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    return TrainedPolicy(get_peft_model(model, adapter), load_tokenizer(base))

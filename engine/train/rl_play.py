@@ -1,0 +1,194 @@
+"""One iteration's games: groups on fresh worlds, played by the weights as they are now.
+
+Lives here: which worlds, playing them, what a decision is worth, and which decisions are trained
+on. Not here: how much better one was than its group (`credit.py`), the training (`grpo.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from engine.config.rl_plan import RlPlan
+from engine.lease import Cancellation
+from engine.llm.types import Sampling
+from engine.rollout.loop import Table, play_all, run_beside
+from engine.rollout.recording import EpisodeSpec, PlayerOptions
+from engine.rollout.views import LiveViews
+from engine.serve.direct import DirectPolicy
+from engine.tasks import get_task
+from engine.tasks.base import Task
+from engine.traces.record import BROKEN, EpisodeKey, Step, Trace, Turn
+from engine.train.grpo import Sample
+
+Store = Callable[[Trace], Awaitable[None]]
+
+
+class Parts(NamedTuple):
+    """What one decision is worth, by where it comes from."""
+
+    event: float  # achievements; in a task without them, the environment's own reward
+    step: float  # the decision's reward ([step_rewards])
+    bonus: float  # step_beta
+
+    @property
+    def total(self) -> float:
+        return self.event + self.step + self.bonus
+
+
+@dataclass
+class Played:
+    """Games by group, in the order of their seeds and repeats, and where the time went."""
+
+    groups: list[list[Trace]] = field(default_factory=list)
+    wall_s: float = 0.0
+    generate_s: float = 0.0
+    n_tokens: int = 0
+
+    @property
+    def traces(self) -> list[Trace]:
+        return [trace for group in self.groups for trace in group]
+
+
+class _Shown:
+    """Hands on only the games that are kept, so that the wall shows what can be looked at later."""
+
+    def __init__(self, watcher: LiveViews, n_repeats: int) -> None:
+        self.watcher, self.n_repeats = watcher, n_repeats
+
+    def begin(self, key: EpisodeKey, view: bytes, steps: Sequence[Step] = ()) -> None:
+        if key.repeat < self.n_repeats:
+            self.watcher.begin(key, view, steps)
+
+    def turn(self, key: EpisodeKey, turn: Turn, steps: Sequence[Step]) -> None:
+        if key.repeat < self.n_repeats:
+            self.watcher.turn(key, turn, steps)
+
+
+class Player:
+    """Plays for one training."""
+
+    def __init__(
+        self, plan: RlPlan, model: Any, tokenizer: Any, views: LiveViews, cancelled: Cancellation
+    ) -> None:
+        self.plan, self.model, self.tokenizer = plan, model, tokenizer
+        self.task: Task = get_task(plan.task)
+        self.views, self.cancelled = views, cancelled
+
+    def play(self, iteration: int, store: Store) -> Played:
+        """The games of an iteration (from 1); `store` gets those that are kept as they end."""
+        plan = self.plan
+        seeds = training_seeds(plan, iteration)
+        specs = [EpisodeSpec(s, r, iteration) for s in seeds for r in range(plan.group_size)]
+
+        async def keep(trace: Trace) -> None:
+            if trace.summary.repeat < plan.stored_per_group:
+                await store(trace)
+
+        return asyncio.run(self._play(specs, f"{plan.seed}:{iteration}", keep))
+
+    def evaluate(self) -> Played:
+        """One game on each held-out world, always with the same dice; nothing is kept."""
+
+        async def forget(_: Trace) -> None: ...
+
+        specs = [EpisodeSpec(seed) for seed in self.plan.evaluation_seeds]
+        return asyncio.run(self._play(specs, "evaluation", forget, held_out=True))
+
+    async def _play(
+        self,
+        specs: list[EpisodeSpec],
+        salt: str,
+        store: Store,
+        *,
+        held_out: bool = False,
+    ) -> Played:
+        plan, started = self.plan, time.perf_counter()
+        policy = DirectPolicy(
+            self.model, self.tokenizer, salt=salt, n_games=len(specs), lockstep=plan.lockstep
+        )
+        ended: dict[EpisodeSpec, Trace] = {}
+
+        async def on_trace(trace: Trace) -> None:
+            policy.leave()
+            ended[EpisodeSpec(*trace.key[2:])] = trace
+            await store(trace)
+
+        rules = plan.step_rewards.model_dump()
+        rewards = (lambda: self.task.step_rewards(rules)) if plan.step_rewards.enabled else None
+        options = self._options(held_out=held_out)
+        watcher = None if held_out else _Shown(self.views, plan.stored_per_group)
+        table = Table(self.task, policy, options, watcher, rewards)
+        n_at_once = len(specs) if plan.lockstep else plan.concurrency
+        async with run_beside(policy.run, self.views.run):
+            await play_all(table, specs, on_trace, concurrency=n_at_once, cancelled=self.cancelled)
+        groups = itertools.groupby(
+            (ended[spec] for spec in specs if spec in ended), key=lambda t: t.summary.seed
+        )
+        wall_s = time.perf_counter() - started
+        return Played([list(g) for _, g in groups], wall_s, policy.generate_s, policy.n_tokens)
+
+    def _options(self, *, held_out: bool) -> PlayerOptions:
+        plan = self.plan
+        return PlayerOptions(
+            task_options=plan.evaluation_options if held_out else plan.options,
+            max_turns=plan.max_turns,
+            max_steps=plan.max_steps,
+            sampling=Sampling(plan.temperature, plan.top_p, plan.max_tokens),
+            policy="training",
+            model=plan.model,
+        )
+
+
+def training_seeds(plan: RlPlan, iteration: int) -> list[int]:
+    """The worlds of an iteration (from 1): never seen before, none of them held out."""
+    n_groups = plan.episodes // plan.group_size
+    held_out = set(plan.evaluation_seeds) if plan.options == plan.evaluation_options else set()
+    fresh = (seed for seed in itertools.count(plan.seed_start) if seed not in held_out)
+    return list(itertools.islice(fresh, (iteration - 1) * n_groups, iteration * n_groups))
+
+
+def reward_parts(plan: RlPlan, trace: Trace) -> list[Parts]:
+    """What each turn of a game is worth."""
+    scored_by_achievements = bool(get_task(plan.task).achievements)
+    rules = plan.step_rewards
+    parts = []
+    for turn in trace.turns:
+        names = turn.achieved if plan.absolute_events else turn.unlocked
+        event = float(len(names)) if scored_by_achievements else turn.reward
+        step = turn.step_reward if rules.enabled and scored_by_achievements else 0.0
+        parts.append(Parts(event, step, rules.step_beta if rules.enabled else 0.0))
+    return parts
+
+
+def trained_turns(plan: RlPlan, trace: Trace) -> list[bool]:
+    """Which turns of a game are trained on: not the cut-off ones, none of a broken game."""
+    ended = trace.summary.ended
+    whole = ended not in BROKEN and ended != "limit"
+    return [
+        bool(turn.completion_ids)
+        and (not plan.loss.mask_truncated or (whole and turn.finish_reason != "length"))
+        for turn in trace.turns
+    ]
+
+
+def make_samples(
+    plan: RlPlan, groups: Sequence[Sequence[Trace]], advantages: Sequence[Sequence[list[float]]]
+) -> list[Sample]:
+    """The turns that teach something; those of dropped groups and without advantage do not."""
+    samples = []
+    for traces, of_group in zip(groups, advantages, strict=True):
+        for trace, of_game in zip(traces, of_group or [[]] * len(traces), strict=True):
+            usable = trained_turns(plan, trace)
+            for turn, advantage, use in zip(trace.turns, of_game, usable, strict=False):
+                if use and advantage:
+                    name = (
+                        f"seed {trace.summary.seed} game {trace.summary.repeat} turn {turn.index}"
+                    )
+                    ids = (turn.prompt_ids, turn.completion_ids, turn.logprobs)
+                    samples.append(Sample(*ids, advantage, name))
+    return samples
