@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.tasks.base import Task
+from engine.tasks.face import TaskFace
 
 # canonical name -> (module:class, aliases)
 _TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -44,6 +45,19 @@ def canonical_name(name: str) -> str:
 def get_task(name: str) -> Task:
     """The task of that name or alias; one instance a process. Raises ConfigError."""
     return _load(canonical_name(name))
+
+
+def names_of(name: str) -> tuple[str, ...]:
+    """Every name that a task goes by, the canonical one first. Raises ConfigError."""
+    known = canonical_name(name)
+    return (known, *_TASKS[known][1])
+
+
+def get_face(name: str) -> TaskFace:
+    """How a task shows itself over HTTP. Raises ConfigError for an unknown one."""
+    package = _TASKS[canonical_name(name)][0].rpartition(".")[0]
+    face: TaskFace = importlib.import_module(f"{package}.face").FACE
+    return face
 
 
 def achievements_of(name: str) -> tuple[str, ...]:

@@ -5,9 +5,31 @@ Lives here: names, ids, recipes, difficulties. What happens in a step is `world.
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
-from crafter import constants as _stock
+
+def _find_package() -> Path:
+    """Where crafter lies, without importing it: that brings NumPy and Numba, 75 MB."""
+    found = importlib.util.find_spec("crafter")
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'crafter'", name="crafter")
+    return Path(found.submodule_search_locations[0])
+
+
+def _load_constants() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("_crafter_constants", PACKAGE / "constants.py")
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("crafter has no constants", name="crafter.constants")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PACKAGE = _find_package()  # textures lie in its assets/
+_stock = _load_constants()
 
 WORLD_VERSION = "crafter-1.8.3+d1"
 SIZE = 64  # the map is SIZE x SIZE, as in stock Crafter

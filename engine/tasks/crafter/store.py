@@ -10,6 +10,7 @@ import contextlib
 import os
 import tempfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -17,16 +18,26 @@ from engine.errors import EngineError
 from engine.tasks.crafter.rules import WORLD_VERSION
 from engine.tasks.crafter.snapshot import decode_world, encode_world
 from engine.tasks.crafter.world import World
-from engine.tasks.crafter.worldgen import generate
 
 _MOST = 1024  # snapshots in memory, 5 kB each
 
 
+def make_world(seed: int, difficulty: str) -> bytes:
+    """The snapshot of a new world. Brings NumPy and Numba into the process."""
+    from engine.tasks.crafter.worldgen import generate
+
+    return encode_world(generate(seed, difficulty))
+
+
 class WorldStore:
-    """Hands out fresh worlds. Safe from several threads and processes."""
+    """Hands out fresh worlds. Safe from several threads and processes.
+
+    `make` makes those that are not kept; a process that should stay small sets another one.
+    """
 
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
+        self.make: Callable[[int, str], bytes] = make_world
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = Lock()
 
@@ -42,11 +53,10 @@ class WorldStore:
         loaded = self._load(key)
         if loaded is not None:
             return loaded
-        world = generate(seed, difficulty)
-        data = encode_world(world)
+        data = self.make(seed, difficulty)
         self._keep(key, data)
         self._save(key, data)
-        return world
+        return decode_world(data)[0]
 
     def _keep(self, key: tuple[str, int], data: bytes) -> None:
         with self._lock:

@@ -21,7 +21,7 @@ def _forbid_generation(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(seed: int, difficulty: str) -> None:
         raise AssertionError(f"world {seed} was made again")
 
-    monkeypatch.setattr(store_module, "generate", refuse)
+    monkeypatch.setattr(store_module, "make_world", refuse)
 
 
 def test_a_known_seed_is_never_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
