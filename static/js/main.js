@@ -1,5 +1,6 @@
 // Starts the behaviours that a page asks for by a data- attribute; nothing else lives here.
 import { startKeys } from "./keys.js";
+import { startPalette } from "./palette.js";
 import { startStream } from "./sse.js";
 import { startTheme } from "./theme.js";
 import { startTimes } from "./times.js";
@@ -35,6 +36,7 @@ if (window.Idiomorph) window.Idiomorph.defaults.ignoreActiveValue = true;
 startTheme();
 startTimes();
 startKeys();
+startPalette();
 startAll(document);
 document.body.addEventListener("htmx:afterSettle", (event) => startAll(event.target));
 startStream();
