@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "synthweb.settings")
@@ -45,7 +45,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         accept = headers.get(b"accept", b"").decode("latin-1")
         found = find_route(scope["method"], scope["path"], accept)
         if found is None:
-            await pages(scope, receive, send)  # type: ignore[arg-type]
+            if await _body_fits(scope, headers, send):
+                await pages(scope, receive, send)  # type: ignore[arg-type]
         else:
             route, params = found
             scope["path_params"] = params
@@ -67,6 +68,24 @@ async def _enter(route: Route, scope: Scope, receive: Receive, send: Send) -> No
             return
         scope["actor"] = actor
     await load_app(route.app)(scope, receive, _with_headers(send))
+
+
+async def _body_fits(scope: Scope, headers: Mapping[bytes, bytes], send: Send) -> bool:
+    """Refuse a body that is too large, or of unknown length, before any of it is written down.
+
+    The server takes no more from a client than its Content-Length says.
+    """
+    length = headers.get(b"content-length", b"0")
+    most = settings.MAX_UPLOAD_BYTES
+    if b"transfer-encoding" in headers:
+        await refuse(send, 411, "length_required", "Say how long the body is: Content-Length.")
+        return False
+    if not length.isdigit() or int(length) > most:
+        words = f"The body is larger than {most >> 20} MB."
+        hint = "SYNTHWEB_MAX_UPLOAD_MB allows more; commands at the shell have no limit."
+        await refuse(send, 413, "too_large", words, hint)
+        return False
+    return True
 
 
 def _host_allowed(scope: Scope) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.db import IntegrityError, transaction
 
 from apps.accounts.errors import Refused
@@ -34,7 +35,6 @@ from engine.traces.v3.reader import TraceFile
 from engine.traces.v3.session import Session
 
 PREFIX = "imports"
-MAX_FILE_BYTES = 8 * 2**30
 BATCH = 25
 KIND = "import"
 Tell = Callable[[str, int, int], None]  # what is done, done, total
@@ -89,15 +89,10 @@ def import_file(
 def request_import(*, actor: Actor, path: Path, name: str) -> Run:
     """Queue the import of an uploaded file: a worker checks it whole, then imports it.
 
-    What is no trace file at all is refused at once. Raises Refused(422, 413). Every call makes a
+    What is no trace file at all is refused at once. Raises Refused(422). Every call makes a
     new run; sessions that the project has are left out all the same.
     """
     actor.require(Role.EDITOR)
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        words = f"The file has {size / 2**30:.1f} GiB; the most is {MAX_FILE_BYTES // 2**30} GiB."
-        hint = "Import it at the shell: manage.py import_traces."
-        raise Refused("too_large", words, hint, status=413)
     try:
         with TraceFile(path, name=name) as file:
             total = file.count()
@@ -120,6 +115,17 @@ def request_import(*, actor: Actor, path: Path, name: str) -> Run:
         )
         record(actor=actor, verb="traces.imported", target=f"run:{run.pk}", detail={"file": name})
         return queue_run(run=run)
+
+
+def request_upload(*, actor: Actor, upload: UploadedFile, name: str) -> Run:
+    """The same for a file of a request, in memory or on disk."""
+    if isinstance(upload, TemporaryUploadedFile):
+        return request_import(actor=actor, path=Path(upload.temporary_file_path()), name=name)
+    with storage.staging_file(".db") as path:
+        with path.open("wb") as out:
+            for piece in upload.chunks():
+                out.write(piece)
+        return request_import(actor=actor, path=path, name=name)
 
 
 def known_hashes(project: Project, file: TraceFile) -> frozenset[str]:

@@ -17,6 +17,7 @@ const BEHAVIOURS = {
   "data-list": "./list.js",
   "data-log": "./log.js",
   "data-copy": "./copy.js",
+  "data-upload": "./upload.js",
 };
 
 /** Start what is below `root` and has not been started yet. @param {ParentNode} root */

@@ -27,7 +27,13 @@ MARK = "onerror=evil()"
 ADDRESSES = {"href", "src", "action", "formaction", "poster", "srcset", "data", "ping", "hx-get",
              "hx-post", "hx-put", "hx-patch", "hx-delete", "data-refresh", "data-curves",
              "data-replay", "data-over", "data-steps"}  # fmt: skip
-PLAIN = ("text/plain", "application/json", "application/jsonl", "application/octet-stream")
+PLAIN = (
+    "text/plain",
+    "text/csv",
+    "application/json",
+    "application/jsonl",
+    "application/octet-stream",
+)
 NOT_WRITTEN_BY_OTHERS = {"start", "run-latest", "config-new", "dataset-new", "home-install"}
 
 
@@ -134,6 +140,7 @@ def test_every_page_shows_hostile_text_as_text(hostile, live_id, browser):
         page.name for page in PAGES if browser.get(page.at(hostile, live_id)).status_code == 200
     }
     answers_json = {"run-points", "live-steps", "trace-steps", "config-raw", "dataset-export",
+                    "runs-export", "traces-export",
                     "checkpoint-file"}  # fmt: skip
     quiet = expected - shown - silent - answers_json - NOT_WRITTEN_BY_OTHERS
     assert quiet == set(), "these pages showed none of it: nothing is proven for them"

@@ -12,11 +12,14 @@ from ninja.files import UploadedFile
 from apps.accounts.models import Role
 from apps.accounts.services import record
 from apps.api.auth import actor_of
-from apps.api.shapes import Listed
+from apps.api.shapes import Listed, RunDetailOut
 from apps.datasets import queries, services
 from apps.datasets.models import Dataset
+from apps.runs import queries as run_queries
+from apps.traces.importing import request_upload
 
 router = Router(tags=["datasets"])
+SQLITE = b"SQLite format 3\0"
 
 
 class FilterIn(Schema):
@@ -90,14 +93,23 @@ def create_dataset(request: HttpRequest, body: DatasetIn) -> Status[dict[str, An
     return Status(201, DatasetOut.of(made))
 
 
-@router.post("/uploads", response={201: DatasetOut})
-def upload_dataset(
+@router.post("/uploads", response={201: DatasetOut, 202: RunDetailOut})
+def upload_file(
     request: HttpRequest, file: File[UploadedFile], name: Form[str] = ""
 ) -> Status[dict[str, Any]]:
-    """Make a dataset of a JSONL file of chat records; 422 names the wrong lines."""
+    """A JSONL file of chat records becomes a dataset (201); 422 names the wrong lines.
+
+    A tracing v3 file (SQLite) is imported by a run (202): its sessions become traces.
+    """
     actor = actor_of(request)
     actor.require(Role.EDITOR)
     title = name or str(file.name or "").rpartition("/")[2].removesuffix(".jsonl")
+    if file.read(16) == SQLITE:
+        file.seek(0)
+        run = request_upload(actor=actor, upload=file, name=title)
+        found = run_queries.get_run(project=actor.project, run_id=run.pk)
+        return Status(202, RunDetailOut.of(found))
+    file.seek(0)
     made = services.upload_dataset(
         project=actor.project, user=actor.user, name=title, file=cast(BinaryIO, file)
     )

@@ -38,7 +38,7 @@ LAST = ("train.grad_norm", "train.learning_rate", "calls.failed", "episodes.brok
 @require_safe
 @page()
 def run_list(request: PageRequest) -> HttpResponse:
-    filters = {name: text_of(request.GET, name) for name in ("kind", "state", "model", "tag", "q")}
+    filters = filters_of(request)
     cursor = text_of(request.GET, "cursor")
     found = queries.list_runs(project=request.actor.project, cursor=cursor, limit=40, **filters)
     context = {
@@ -50,6 +50,11 @@ def run_list(request: PageRequest) -> HttpResponse:
         "states": RunState.values,
     }
     return draw(request, "runs/_rows.html" if request.htmx else "runs/list.html", context)
+
+
+def filters_of(request: PageRequest) -> dict[str, str | None]:
+    """What the address narrows a list of runs to."""
+    return {name: text_of(request.GET, name) for name in ("kind", "state", "model", "tag", "q")}
 
 
 @require_safe
@@ -163,7 +168,7 @@ def _status(request: PageRequest, run_id: int) -> dict[str, Any]:
 
 def _scores(run: Run) -> dict[str, Any]:
     """The kept scores of a run that is over, else those of what has been played so far."""
-    if run.kind not in ("eval", "rollout", "rl"):
+    if run.kind not in ("eval", "rollout", "rl", "import"):
         return {"scores": None}
     kept = run.result if "n_episodes" in run.result else None
     found = kept or run_scores(run)

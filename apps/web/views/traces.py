@@ -17,6 +17,7 @@ from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import decimal_of, text_of, whole_of
 from apps.web.templatetags.show import ICONS, problem_of
 from engine.traces.record import ENDINGS
+from engine.traces.v3.meaning import WORLD
 
 WHOLE = ("run", "seed", "min_unique", "max_unique")
 SCRIPTED = ("guide", "random")
@@ -26,12 +27,10 @@ WORDS = ("model", "policy", "achievement", "missing", "ended", "label")
 @require_safe
 @page()
 def trace_list(request: PageRequest) -> HttpResponse:
-    filters: dict[str, Any] = {name: whole_of(request.GET, name) for name in WHOLE}
-    filters |= {name: text_of(request.GET, name) for name in WORDS}
-    filters["min_return"] = decimal_of(request.GET, "min_return")
+    filters = filters_of(request)
+    failed = filters.pop("failed_calls")
     order = text_of(request.GET, "order") or "-id"
     cursor = text_of(request.GET, "cursor")
-    failed = {"yes": True, "no": False}.get(request.GET.get("failed_calls", ""))
     found = queries.list_episodes(
         project=request.actor.project, order=order, cursor=cursor, failed_calls=failed, **filters
     )
@@ -48,6 +47,15 @@ def trace_list(request: PageRequest) -> HttpResponse:
     return draw(request, "traces/_rows.html" if request.htmx else "traces/list.html", context)
 
 
+def filters_of(request: PageRequest) -> dict[str, Any]:
+    """What the address narrows a list of traces to: fields of `queries.EpisodeQuery`."""
+    filters: dict[str, Any] = {name: whole_of(request.GET, name) for name in WHOLE}
+    filters |= {name: text_of(request.GET, name) for name in WORDS}
+    filters["min_return"] = decimal_of(request.GET, "min_return")
+    filters["failed_calls"] = {"yes": True, "no": False}.get(request.GET.get("failed_calls", ""))
+    return filters
+
+
 @require_safe
 @page()
 def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
@@ -59,6 +67,7 @@ def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
         "turns": turns,
         "n": n_achievements,
         "problem": problem_of(found.episode.final_view),
+        "unseen": found.episode.world_version == WORLD,  # imported, and we have no pictures
         "at_step": min(whole_of(request.GET, "step") or 0, found.episode.n_steps),
         "models": [*SCRIPTED, *list_model_ids(request.actor.project.pk)],
     }
