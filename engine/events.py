@@ -161,6 +161,13 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
+class Unreadable(NamedTuple):
+    """A complete line that is no event: a damaged file, or one that somebody else wrote into."""
+
+    line: int  # from 1
+    reason: str
+
+
 class EventWriter:
     """Appends events to `events.jsonl`. Safe from several threads; every line is flushed whole.
 
@@ -238,9 +245,16 @@ class EventWriter:
 def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
     """Yield complete events from byte `offset` on, each with the offset behind it.
 
-    Stops at a line without newline: it may still be growing. O(1) memory.
-    Raises ValueError for a complete line that is no event.
+    Stops at a line without newline: it may still be growing. O(1) memory. What is no event is
+    left out; `read_lines` tells of it.
     """
+    for found, behind in read_lines(path, offset=offset):
+        if isinstance(found, Event):
+            yield found, behind
+
+
+def read_lines(path: Path, *, offset: int = 0) -> Iterator[tuple[Event | Unreadable, int]]:
+    """As `read_events`, with what cannot be read of the complete lines."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -248,16 +262,45 @@ def read_events(path: Path, *, offset: int = 0) -> Iterator[tuple[Event, int]]:
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            offset += len(line)
-            record = json.loads(line)
-            yield Event(record["seq"], record["at"], record["type"], record["data"]), offset
+            start, offset = offset, offset + len(line)
+            try:
+                yield _parse(line), offset
+            except (ValueError, RecursionError) as err:
+                yield Unreadable(_lines_before(path, start) + 1, str(err)[:200]), offset
+
+
+def _parse(line: bytes) -> Event:
+    """One line as an event. Raises ValueError that says what is odd."""
+    record = json.loads(line[:-1].decode())
+    if not isinstance(record, dict):
+        raise ValueError(f"it holds a {type(record).__name__}, not an object")
+    seq, at, type_, data = (record.get(name) for name in Event._fields)
+    if type(seq) is not int or seq < 1:
+        raise ValueError(f"its seq is {str(seq)[:40]!r}")
+    if type(at) is not float and type(at) is not int:
+        raise ValueError(f"its time is {str(at)[:40]!r}")
+    if not isinstance(type_, str) or type_ not in EVENT_TYPES:
+        raise ValueError(f"its type is {str(type_)[:40]!r}")
+    if not isinstance(data, dict):
+        raise ValueError(f"its data is a {type(data).__name__}, not an object")
+    return Event(seq, at, type_, data)
+
+
+def _lines_before(path: Path, offset: int) -> int:
+    """How many lines end before a byte."""
+    with path.open("rb") as file:
+        n_lines = 0
+        while offset and (piece := file.read(min(offset, 1 << 20))):
+            n_lines += piece.count(b"\n")
+            offset -= len(piece)
+    return n_lines
 
 
 def _repair(path: Path) -> int:
     """Cut a torn tail and return the last seq."""
     last, end = 0, 0
-    for event, offset in read_events(path):
-        last, end = event.seq, offset
+    for found, offset in read_lines(path):
+        last, end = max(last, found.seq) if isinstance(found, Event) else last, offset
     if path.exists() and path.stat().st_size != end:
         os.truncate(path, end)
     return last

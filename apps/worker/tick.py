@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import timedelta
 from pathlib import Path
 
+from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils.timezone import now
@@ -28,6 +29,7 @@ from apps.traces.played import import_played
 log = logging.getLogger(__name__)
 
 KEEP_DIRECTORIES = timedelta(days=1)
+KEEP_ANSWERS = timedelta(days=1)
 STALE_VIEWS = timedelta(minutes=10)
 
 
@@ -105,6 +107,16 @@ def sweep() -> int:
     return n_views + len(attempts)
 
 
+def forget_answers() -> int:
+    """Delete the answers kept for `Idempotency-Key` that are older than a day.
+
+    The model is looked up by name: importing the API would load all of it into the ticker.
+    """
+    answers = apps.get_model("api", "IdempotentAnswer")
+    n_rows, _ = answers.objects.filter(created_at__lt=now() - KEEP_ANSWERS).delete()
+    return n_rows
+
+
 def _remove(root: Path, name: str) -> None:
     """Delete a directory below `root`, and nothing else."""
     path = (root / name).resolve()
@@ -120,6 +132,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "rung": ring_queued,
     "servers": requeue_lost_servers,
     "swept": sweep,
+    "answers": forget_answers,
     "played": import_played,
 }
 # These may take minutes: in threads of their own.

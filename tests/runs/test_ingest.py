@@ -106,6 +106,43 @@ def test_a_torn_line_waits_for_its_end(claim, source, writer):
     assert ingest_ready(source, claim) == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"seq": 2, "at": 1, "ty\n', "Unterminated string"),
+        (b"\xff\xfe\n", "can't decode byte"),
+        (b"[1]\n", "it holds a list"),
+        (b'{"seq": "2", "at": 1.0, "type": "log", "data": {}}\n', "its seq is '2'"),
+        (b'{"seq": 2, "at": 1.0, "type": "secret", "data": {}}\n', "its type is 'secret'"),
+        (b'{"seq": 2, "at": 1.0, "type": "log", "data": null}\n', "its data is a NoneType"),
+    ],
+)
+def test_a_line_that_is_no_event_is_named_and_keeps_nothing_else_out(
+    claim, source, writer, line, reason
+):
+    writer.log("before")
+    with writer.path.open("ab") as file:
+        file.write(line)
+    writer.log("behind")
+    writer.log("last")
+    assert ingest_ready(source, claim) == 4
+    assert ingest_ready(source, claim) == 0
+    said = [e.data["message"] for e in list_events(run=Run.objects.get()) if e.type == "log"]
+    assert said[:3] == ["before", "behind", "last"]
+    assert said[3].startswith("Attempt 1, events.jsonl line 2 is no event and was skipped: ")
+    assert reason in said[3]
+    assert len(said) == 4
+
+
+def test_a_line_that_stands_there_twice_counts_once(claim, source, writer):
+    writer.metric(1, {"loss": 1.0})
+    line = writer.path.read_bytes()
+    with writer.path.open("ab") as file:
+        file.write(line)
+    ingest_ready(source, claim)
+    assert MetricPoint.objects.count() == 1
+
+
 def test_batches_are_bounded(claim, source, writer):
     for step in range(MAX_EVENTS + 5):
         writer.metric(step + 1, {"loss": 0.0})

@@ -9,12 +9,16 @@ import time
 
 import pytest
 from django.db import connection
+from django.utils.timezone import now
 
 from apps.runs.models import Attempt, Event, MetricPoint, Need, Run, RunState, Shard, ShardState
 from apps.runs.queries import list_events
-from apps.runs.services import cancel_run, claim_shard
+from apps.runs.services import cancel_run, claim_shard, requeue_lost
+from apps.worker.rundir import directory_of
 from apps.worker.supervise import supervise
+from engine.events import EventWriter
 from tests.faults.plant import engines
+from tests.runs.conftest import expire_lease
 from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -133,3 +137,24 @@ def test_an_event_of_an_odd_shape_is_the_error_of_the_run(claim, monkeypatch):
     run = Run.objects.get()
     assert (run.state, run.error["code"]) == (RunState.FAILED, "worker_error")
     assert "KeyError: 'done'" in run.error["message"]
+
+
+def test_garbage_that_an_earlier_attempt_left_does_not_fail_the_next(claim):
+    directory = directory_of(claim.run_id, 0, claim.token)
+    directory.mkdir(parents=True)
+    writer = EventWriter(directory)
+    writer.metric(1, {"noop.step": 1.0})
+    with writer.path.open("ab") as file:
+        file.write(b"\0\0\0 no event\n")
+    writer.metric(2, {"noop.step": 2.0})
+    writer.close()
+    expire_lease(claim)
+    requeue_lost()
+    Shard.objects.update(queued_at=now())  # the pause before a new attempt is not what is tried
+    supervise(claim_shard(worker="two", need=Need.ROLLOUT), threading.Event())
+    run = Run.objects.get()
+    assert (run.state, run.error) == (RunState.SUCCEEDED, None)
+    told = MetricPoint.objects.filter(seq__lte=run.event_seq).order_by("seq")
+    assert list(told.values_list("step", flat=True)) == [1, 2, 1, 2, 3]
+    logs = [e.data["message"] for e in list_events(run=run) if e.type == "log"]
+    assert any("events.jsonl line 2 is no event" in message for message in logs)

@@ -7,6 +7,7 @@ on the run's locked row: ids would skip commits that come late on Postgres.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,14 +24,15 @@ from apps.runs.ingest.rows import (
     take_seqs,
 )
 from apps.runs.ingest.views import drop_views, merge_views
-from apps.runs.models import Attempt
+from apps.runs.models import Attempt, Run
 from apps.runs.services.leases import Claim, guard
-from apps.runs.services.states import lock_run
-from engine.events import Event, read_events
+from apps.runs.services.states import add_event, lock_run
+from engine.events import Event, Unreadable, read_lines
 from synthweb import bell
 
 MAX_EVENTS = 5_000
 MAX_BYTES = 8 * 2**20
+MAX_TOLD = 20  # unreadable lines of a batch
 
 
 class Source(NamedTuple):
@@ -47,24 +49,36 @@ class Source(NamedTuple):
 def ingest_ready(source: Source, claim: Claim) -> int:
     """Ingest what is complete in the file now, at most one batch; returns the number of events.
 
-    Raises LeaseLost when `claim` was replaced, ValueError for a line that is no event, StorageError
-    when a file could not be stored. Memory: one batch (5,000 events, 8 MB).
+    A line that is no event is left out and told in the run's log: it must not keep what stands
+    around it, nor every later attempt, from being stored.
+    Raises LeaseLost when `claim` was replaced, StorageError when a file could not be stored.
+    Memory: one batch (5,000 events, 8 MB).
     """
     attempt = Attempt.objects.only("ingested_offset").get(pk=source.attempt_id)
     start = attempt.ingested_offset
     events: list[Event] = []
+    unreadable: list[Unreadable] = []
     offset = start
-    for event, behind in read_events(source.path, offset=start):
-        events.append(event)
+    for found, behind in read_lines(source.path, offset=start):
+        if isinstance(found, Event):
+            events.append(found)
+        else:
+            unreadable.append(found)
         offset = behind
-        if len(events) >= MAX_EVENTS or offset - start >= MAX_BYTES:
+        if len(events) + len(unreadable) >= MAX_EVENTS or offset - start >= MAX_BYTES:
             break
-    if events:
-        ingest_batch(source, events, offset, claim)
-    return len(events)
+    if offset > start:
+        ingest_batch(source, events, offset, claim, unreadable)
+    return len(events) + len(unreadable)
 
 
-def ingest_batch(source: Source, events: list[Event], offset: int, claim: Claim) -> None:
+def ingest_batch(
+    source: Source,
+    events: list[Event],
+    offset: int,
+    claim: Claim,
+    unreadable: Sequence[Unreadable] = (),
+) -> None:
     """Store `events`, which end at byte `offset`; those stored before are skipped."""
     keys: dict[str, str] = {}
     events = store_files(source.directory, events, keys)
@@ -72,13 +86,34 @@ def ingest_batch(source: Source, events: list[Event], offset: int, claim: Claim)
         run = lock_run(claim.run_id)
         guard(claim)
         attempt = Attempt.objects.select_related("shard").get(pk=source.attempt_id)
-        new = [event for event in events if event.seq > attempt.ingested_seq]
+        new = _in_order(events, attempt.ingested_seq)
         if new:
             context = IngestContext(run, attempt.shard, attempt, source.directory, keys)
             _store(context, new)
-            Attempt.objects.filter(pk=attempt.pk).update(
-                ingested_seq=new[-1].seq, ingested_offset=offset
-            )
+        _tell(run, attempt, unreadable)
+        seq = new[-1].seq if new else attempt.ingested_seq
+        Attempt.objects.filter(pk=attempt.pk).update(ingested_seq=seq, ingested_offset=offset)
+
+
+def _tell(run: Run, attempt: Attempt, unreadable: Sequence[Unreadable]) -> None:
+    """Name what was left out; of a file that is garbage as a whole only the first lines."""
+    for found in unreadable[:MAX_TOLD]:
+        words = f"Attempt {attempt.number}, events.jsonl line {found.line} is no event"
+        message = f"{words} and was skipped: {found.reason}."
+        add_event(run, "log", {"level": "warning", "message": message})
+    if len(unreadable) > MAX_TOLD:
+        words = f"Attempt {attempt.number}: {len(unreadable) - MAX_TOLD} more lines were no events."
+        add_event(run, "log", {"level": "warning", "message": words})
+
+
+def _in_order(events: list[Event], last: int) -> list[Event]:
+    """Those behind seq `last`; a line that stands in the file twice counts once."""
+    new = []
+    for event in events:
+        if event.seq > last:
+            new.append(event)
+            last = event.seq
+    return new
 
 
 def _store(context: IngestContext, events: list[Event]) -> None:

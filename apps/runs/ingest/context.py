@@ -44,3 +44,6 @@ class IngestContext:
 Handler = Callable[[IngestContext, list[Event]], None]
 HANDLERS: dict[str, Handler] = {}
 """Event type -> handler of a room above; called once a batch, inside its transaction."""
+
+CURVES: dict[str, Callable[[Run], tuple[int, dict[str, float]]]] = {}
+"""Run kind -> (step, values) of the run's curves now, over all its shards; from a room above."""

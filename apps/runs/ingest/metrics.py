@@ -13,8 +13,8 @@ from typing import Any
 from django.db import connection
 
 from apps.runs.clock import from_epoch
-from apps.runs.ingest.context import IngestContext
-from apps.runs.models import MetricPoint, MetricSeries, Run
+from apps.runs.ingest.context import CURVES, IngestContext
+from apps.runs.models import MetricPoint, MetricSeries, Run, Shard
 from engine.events import Event
 
 MAX_NAME = 120
@@ -24,9 +24,17 @@ Values = list[tuple[int, float, Any, int]]  # step, value, at, seq
 
 
 def add_points(context: IngestContext, events: list[Event]) -> None:
-    """Store all values of `events`. Values that are not finite are left out."""
+    """Store all values of `events`. Values that are not finite are left out.
+
+    Shards of a run would mix in one curve: each counts and averages its own episodes only. So a run
+    of several that has a curve over all of them (CURVES) gets that one, at the last event's place.
+    """
     if not events:
         return
+    curve = CURVES.get(context.run.kind)
+    if curve and Shard.objects.filter(run=context.run, index__gt=0).exists():
+        step, values = curve(context.run)
+        events = [events[-1]._replace(data={"step": step, "values": values})]
     curves: dict[str, Values] = {}
     for event in events:
         at = connection.ops.adapt_datetimefield_value(from_epoch(event.at))
