@@ -86,3 +86,10 @@ def test_pages_show_problems_in_words(client_of, alice, project):
 )  # fmt: skip
 def test_a_view_that_is_no_problem_is_drawn_as_before(view):
     assert problem_of(view) is None
+
+
+def test_a_dataset_of_a_run_of_problems_is_of_problems(client_of, alice, project):
+    run = _run(project, "guide", range(3))
+    text = client_of(alice).get(f"/datasets/new/?runs={run.pk}").content.decode()
+    assert "3 records from 3 games" in text
+    assert "Games of math" in text

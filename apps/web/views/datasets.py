@@ -8,9 +8,9 @@ from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttp
 from django.views.decorators.http import require_safe
 
 from apps.accounts.errors import Refused
-from apps.accounts.models import Role
+from apps.accounts.models import Project, Role
 from apps.datasets import queries, services
-from apps.runs.queries import list_runs
+from apps.runs.queries import find_run, list_runs
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import decimal_of, numbers_of, text_of, whole_of
 from apps.web.templatetags.show import ICONS
@@ -39,6 +39,8 @@ def new(request: PageRequest) -> HttpResponse:
         return _upload(request)
     sent = request.POST if request.method == "POST" else request.GET
     chosen = _filter(sent)
+    if chosen.get("runs") and "task" not in chosen:
+        chosen["task"] = _task_of(request.actor.project, int(chosen["runs"][0]))
     if request.method == "POST":
         made = services.create_dataset(
             project=request.actor.project,
@@ -88,6 +90,14 @@ def export(request: PageRequest, dataset_id: int) -> HttpResponseBase:
     name = f"dataset-{dataset_id}-{wanted}.jsonl"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
+
+
+def _task_of(project: Project, run_id: int) -> str:
+    """What a run plays; a run that is not there is refused where its games are looked for."""
+    try:
+        return find_run(project=project, run_id=run_id).task or "crafter"
+    except Refused:
+        return "crafter"
 
 
 def _upload(request: PageRequest) -> HttpResponse:
