@@ -12,7 +12,7 @@ from ninja import NinjaAPI
 from apps.api.auth import ActorAuth
 from apps.api.parser import StrictParser
 from apps.synth import errors
-from apps.synth.routers import files, jobs, watching
+from apps.synth.routers import account, files, jobs, models, task_apps, watching
 
 api = NinjaAPI(
     title="synthweb, as Synth's clients speak to it",
@@ -23,5 +23,5 @@ api = NinjaAPI(
     openapi_url=None,
 )
 errors.install(api)
-for router in (files.router, jobs.router, watching.router):
-    api.add_router("", router)
+for part in (files, jobs, watching, models, task_apps, account):
+    api.add_router("", part.router)

@@ -1,4 +1,4 @@
-"""What Synth's clients name and we would not know otherwise: uploaded files and jobs.
+"""What Synth's clients name and we would not know otherwise: files, jobs, environment keys.
 
 A file is a dataset of ours, a job a run (or, where the starting model has to be made first, a
 pipeline whose last stage is that run); these rows hold only what the clients sent with them.
@@ -69,4 +69,20 @@ class SynthJob(models.Model):
         indexes = [
             models.Index(fields=["project", "kind", "-id"], name="synth_job_newest"),
             models.Index(fields=["project", "training_file"], name="synth_job_by_file"),
+        ]
+
+
+class EnvironmentKey(models.Model):
+    """The key that a project's task apps want, as a client sent it (sealed); encrypted here."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="environment_keys")
+    name = models.CharField(max_length=60)
+    encrypted_key = models.TextField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"], name="environment_key_once_per_project"
+            )
         ]

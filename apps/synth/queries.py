@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -141,12 +141,17 @@ def model_of(runs: Sequence[Run]) -> Checkpoint | None:
 
 
 def list_models(
-    *, project: Project, trained_only: bool, base_model: str = "", after: str = "", limit: int = 20
+    *,
+    project: Project,
+    kinds: Collection[str] = (),
+    base_model: str = "",
+    after: str = "",
+    limit: int = 20,
 ) -> list[Checkpoint]:
-    """At most limit + 1 published checkpoints, newest first."""
+    """At most limit + 1 published checkpoints, newest first; all kinds where none is named."""
     rows = _models(project).order_by("-id")
-    if trained_only:
-        rows = rows.filter(kind__in=("sft", "rl"))
+    if kinds:
+        rows = rows.filter(kind__in=[_plain(kind) for kind in kinds])
     if base_model:
         rows = rows.filter(base_model=_plain(base_model))
     if after:
@@ -155,8 +160,9 @@ def list_models(
 
 
 def find_published(*, project: Project, model_id: str) -> Checkpoint:
-    """A published checkpoint by its model id. Raises Refused(404)."""
-    row = _models(project).filter(model_id=_plain(model_id)).first()
+    """A published checkpoint by its model id or its address. Raises Refused(404)."""
+    field = "uid" if model_id.startswith("ck_") else "model_id"
+    row = _models(project).filter(**{field: _plain(model_id)}).first()
     if row is None:
         raise not_found("model", _plain(model_id)[:200])
     return row
@@ -197,8 +203,6 @@ def _with_status(status: str) -> Q:
 
 def _moment(epoch_s: int) -> datetime:
     """Raises Refused(422) for a number that is no moment."""
-    from datetime import UTC
-
     try:
         return datetime.fromtimestamp(epoch_s, tz=UTC)
     except (ValueError, OverflowError, OSError) as err:
