@@ -35,8 +35,12 @@ TRUSTED_PROXIES = env.items("SYNTHWEB_TRUSTED_PROXIES")
 # How processes of this machine reach the web (the engine asks for a checkpoint's answers here).
 INTERNAL_URL = env.text("SYNTHWEB_INTERNAL_URL").rstrip("/") or f"http://{_REACHED_AT}:{PORT}"
 
-# Outgoing: loopback and private host:port pairs that providers and task apps may name.
-ALLOW_HOSTS = env.items("SYNTHWEB_ALLOW_HOSTS")
+# Outgoing: loopback and private host:port pairs that providers and task apps may name: those that
+# this instance itself starts, and what the operator lists.
+ALLOW_HOSTS = [
+    *(f"{host}:{port}" for host in ("127.0.0.1", "localhost") for port in (PORT, TASK_APP_PORT)),
+    *env.items("SYNTHWEB_ALLOW_HOSTS"),
+]
 
 DEBUG = env.flag("SYNTHWEB_DEBUG")
 SECRETS_DIR = SYNTHWEB_HOME / "secrets"

@@ -42,6 +42,13 @@ class Estate(NamedTuple):
     path: str = "config.json"
     secret: str = "estate-secret"  # stands in every name: must never reach a stranger
 
+    trainer_id: str = "any"
+
+    @property
+    def model_id(self) -> str:
+        """A model is found by its address too, which holds no secret."""
+        return self.uid
+
     def fill(self, names: set[str]) -> dict[str, Any]:
         """Values for the parameters of an address; a name nobody knows fails loudly."""
         return {name: getattr(self, name) for name in names}

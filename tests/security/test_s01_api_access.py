@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from django.test import Client
+from ninja import NinjaAPI
 
 from apps.api.api import api
 from tests.estate import Estate, make_estate
@@ -26,9 +27,9 @@ class Door(NamedTuple):
         return self.path.format(**estate.fill(names))
 
 
-def doors() -> list[Door]:
+def doors(of: NinjaAPI = api) -> list[Door]:
     """Every operation of the API."""
-    paths: dict[str, Any] = api.get_openapi_schema()["paths"]
+    paths: dict[str, Any] = of.get_openapi_schema()["paths"]
     return [Door(method.upper(), path) for path, item in paths.items() for method in item]
 
 
