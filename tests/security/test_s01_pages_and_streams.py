@@ -37,6 +37,7 @@ OPEN = ("/healthz", "/readyz")  # say that the process lives, nothing about anyb
 OWN_DOOR = ("/login/", "/logout/")
 VERBS = {
     "run-act": ("cancel", "resume", "retry-failed", "clone", "delete", "unheard-of"),
+    "checkpoint-act": ("play", "serve", "stop", "delete", "unheard-of"),
     "pipeline-act": ("cancel", "continue", "unheard-of"),
 }
 STREAMED = {  # what a subscriber of a run would ask for, by the name of the route

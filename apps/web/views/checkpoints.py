@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from apps.checkpoints import queries
+from apps.accounts.errors import not_found
+from apps.accounts.models import Role
+from apps.checkpoints import queries, services
+from apps.checkpoints.models import Checkpoint
 from apps.datasets.queries import lineage
+from apps.launch import services as launch
 from apps.runs import storage
-from apps.web.access import PageRequest, draw, page
+from apps.runs.models import Run
+from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import text_of
 from apps.web.relations import versus
+
+SHOW_SEEDS = 500_000_000  # games to look at: far from the seeds of trainings and evaluations
 
 
 @require_safe
@@ -52,6 +61,42 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
         "top": max([1.0, *(score.main.high for score in found.scores)]) * 1.05,
     }
     return draw(request, "checkpoints/page.html", context)
+
+
+@require_POST
+@page(Role.EDITOR)
+def act(request: PageRequest, uid: str, verb: str) -> HttpResponse:
+    row = queries.get_checkpoint(project=request.actor.project, uid=uid).checkpoint
+    if verb == "play":
+        run = _play(request, row)
+        return go(request, f"/runs/{run.pk}/", "A game on a world of its own; it appears below.")
+    deeds = {
+        "serve": (services.request_serve, "It is being loaded; the next call does not wait."),
+        "stop": (services.request_stop, "It is unloaded; the next call loads it again."),
+        "delete": (services.delete_checkpoint, f"{row.model_id} is deleted."),
+    }
+    if verb not in deeds:
+        raise not_found("verb", verb)
+    deed, said = deeds[verb]
+    deed(actor=request.actor, checkpoint=row)
+    return go(request, "/checkpoints/" if verb == "delete" else f"/checkpoints/{uid}/", said)
+
+
+def _play(request: PageRequest, row: Checkpoint) -> Run:
+    """One game on a world that nobody chose, as the task's evaluations play it."""
+    name = f"{queries.task_of(row)}_eval_base.toml"
+    text = (settings.BASE_DIR / "configs" / name).read_text(encoding="utf-8")
+    seed = SHOW_SEEDS + secrets.randbelow(SHOW_SEEDS)
+    sets = [
+        f'name="a game of {row.model_id[:150]}"',
+        "type=rollout",
+        f"model={row.model_id}",
+        f"seeds=[{seed}]",
+    ]
+    config = launch.import_config(actor=request.actor, text=text, name=name)
+    run = launch.launch(actor=request.actor, config=config, sets=sets)
+    assert isinstance(run, Run)  # noqa: S101  (its model is here, so nothing has to be made first)
+    return run
 
 
 @require_safe
