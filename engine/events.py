@@ -101,11 +101,16 @@ class OriginData(TypedDict):
 
 
 class EpisodeData(TypedDict):
-    """A finished episode: `summary` is EpisodeSummary.to_json() and `payload` its trace file."""
+    """A finished episode: `summary` is EpisodeSummary.to_json() and `payload` its trace file.
+
+    verified, verify_note: of a game that was played elsewhere (`Trace.verified`).
+    """
 
     summary: dict[str, Any]
     payload: FileData
     origin: NotRequired[OriginData]
+    verified: NotRequired[bool]
+    verify_note: NotRequired[str]
 
 
 class ArtifactData(FileData):

@@ -117,6 +117,8 @@ def _row(ctx: Context, event: Event) -> Episode:
         original = ctx.run.inputs["original"]
         values |= {"forked_from_id": original["id"], "forked_at_step": original["step"]}
     return Episode(
+        verified=event.data.get("verified"),
+        verify_note=_plain(event.data.get("verify_note", ""))[:300],
         run=ctx.run,
         shard=ctx.shard,
         broken=summary["ended"] in BROKEN,

@@ -1,8 +1,9 @@
 """Run kinds `eval` and `rollout`: play the shard's episodes, announce each as it ends.
 
 The two differ only in what is done with the games afterwards. Inputs: `policy` (see
-`engine/rollout/policies.py`). How games are played: `engine/rollout/`. Each episode's trace lies in
-`traces/SEED-REPEAT.swtrace`. What an earlier attempt finished is not played again.
+`engine/rollout/policies.py`), and `task_app` where another's plays (`elsewhere.py`). How games are
+played: `engine/rollout/`. Each episode's trace lies in `traces/SEED-REPEAT.swtrace`. What an
+earlier attempt finished is not played again.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 
 from engine.config import Play, PlayConfig, load_json
 from engine.errors import ConfigError, ProviderError, TaskError
+from engine.jobs.elsewhere import make_remote_player
 from engine.jobs.job import Job
 from engine.llm.budget import RetryBudget
-from engine.llm.types import Sampling
+from engine.llm.types import Policy, Sampling
 from engine.rollout.loop import Table, play_all, run_beside
 from engine.rollout.opening import Opening
 from engine.rollout.policies import make_policy
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
+from engine.rollout.remote import RemotePlayer
 from engine.rollout.report import Tally
 from engine.rollout.views import LiveViews
 from engine.tasks import get_task
@@ -64,23 +67,9 @@ class PlayJob:
     async def run(self) -> dict[str, Any]:
         """Play, then say what came out."""
         job, play = self.job, self.play
-        policy_input = job.inputs.get("policy") or {"kind": play.model}
-        policy = make_policy(
-            policy_input,
-            self.task,
-            environment=os.environ,
-            budget=self.budget,
-            concurrency=play.concurrency,
-        )
         views = LiveViews(lambda data: _ignore(job.events.write("view", data)), play.model)
         self.views = views
-        if play.task_app_url:
-            words = f"task_app_url {play.task_app_url} is not called: the games are played here."
-            job.events.log(words, "warning")
-        rules = play.step_rewards.model_dump()
-        rewards = (lambda: self.task.step_rewards(rules)) if play.step_rewards.enabled else None
-        options = player_options(play, policy_input)
-        table = Table(self.task, policy, options, views, rewards, self.opening)
+        table = self._table(views)
         job.progress(self.done, self.total, "episodes")
         try:
             async with run_beside(views.run):
@@ -92,7 +81,7 @@ class PlayJob:
                     cancelled=job.cancelled,
                 )
         finally:
-            await policy.close()
+            await table.policy.close()
             self.writer.shutdown()
             self._curve(last=True)
             counts = {"retries": self.budget.used, "earlier": self._earlier()}
@@ -100,6 +89,39 @@ class PlayJob:
         job.cancelled.check()
         self._check_any_played()
         return job.values
+
+    def _table(self, views: LiveViews) -> Table:
+        """Who plays, by which rules: a policy here, or a remote task app with its own games."""
+        job, play, task = self.job, self.play, self.task
+        policy_input = job.inputs.get("policy") or {"kind": play.model}
+        options = player_options(play, policy_input)
+        rules = play.step_rewards.model_dump()
+        rewards = (lambda: task.step_rewards(rules)) if play.step_rewards.enabled else None
+        policy: Policy | RemotePlayer
+        if job.inputs.get("task_app"):
+            policy = make_remote_player(
+                job.inputs,
+                play,
+                task,
+                options,
+                rewards,
+                run=f"{job.run or 'run'}-{job.attempt}",
+                environment=os.environ,
+                budget=self.budget,
+            )
+            job.events.log(f"The games are played by the task app at {policy.name}.")
+        else:
+            policy = make_policy(
+                policy_input,
+                task,
+                environment=os.environ,
+                budget=self.budget,
+                concurrency=play.concurrency,
+            )
+            if play.task_app_url:
+                words = f"task_app_url {play.task_app_url} is not called: it means this machine."
+                job.events.log(words)
+        return Table(task, policy, options, views, rewards, self.opening)
 
     async def store(self, trace: Trace) -> None:
         """Write the trace in a thread, then announce the episode."""
@@ -110,7 +132,10 @@ class PlayJob:
             self.writer, lambda: self.job.write_file(path, encode_trace(trace))
         )
         self.views.end(trace.key)
-        self.job.events.write("episode", {"summary": summary.to_json(), "payload": file})
+        data: dict[str, Any] = {"summary": summary.to_json(), "payload": file}
+        if trace.verified is not None:
+            data |= {"verified": trace.verified, "verify_note": trace.verify_note}
+        self.job.events.write("episode", data)
         self.tally.add(summary)
         if summary.ended in ("model_error", "task_error"):
             words = f"Seed {summary.seed}, repeat {summary.repeat}: {summary.error}"

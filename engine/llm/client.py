@@ -16,12 +16,12 @@ import time
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote, urlsplit
 
-from engine.errors import ConfigError, ProviderError
+from engine.errors import ProviderError
 from engine.llm.budget import RetryBudget, backoff_s, parse_retry_after
 from engine.llm.redact import without_key
 from engine.llm.replies import Prices, read_answer
+from engine.llm.target import read_target
 from engine.llm.transport import Answer, KeepAlive, Origin, TransportError
 from engine.llm.types import ChatRequest, Reply
 
@@ -227,32 +227,7 @@ def _status_error(answer: Answer, excerpt: bytes) -> ProviderError:
 
 
 def _target(base_url: str, address: str, key: str) -> tuple[Origin, bytes]:
-    """(where to connect, the request's head up to its length).
-
-    address: the checked address, called in the place of the host, whose name is still told.
-    Raises ConfigError for a URL or a key that cannot be sent.
-    """
-    try:
-        url = urlsplit(base_url.rstrip("/") + "/chat/completions")
-        name = (url.hostname or "").encode("idna").decode()
-        port = url.port
-    except ValueError as err:
-        raise ConfigError(f"{base_url!r} is no address of a model API: {err}.") from err
-    if url.scheme not in ("http", "https") or not name:
-        raise ConfigError(f"{base_url!r} is no address of a model API; it begins with http(s)://.")
-    shown = f"[{name}]" if ":" in name else name
-    headers = {
-        "Host": f"{shown}:{port}" if port else shown,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip",
-        "User-Agent": "synthweb",
-        **({"Authorization": f"Bearer {key}"} if key else {}),
-    }
-    path = quote(url.path, safe="/%:@!$&'()*+,;=~-._") + (f"?{url.query}" if url.query else "")
-    lines = (f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()))
-    if not all(line.isascii() and line.isprintable() for line in lines):
-        raise ConfigError("The provider's URL or key holds a character that cannot be sent.")
-    tls = url.scheme == "https"
-    origin = Origin(address or name, port or (443 if tls else 80), name if tls else "")
-    return origin, "\r\n".join((*lines, "Content-Length: ")).encode()
+    """Where to connect, and the request's head up to its length. Raises ConfigError."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = base_url.rstrip("/") + "/chat/completions"
+    return read_target(url, address=address, headers=headers, what="model API")

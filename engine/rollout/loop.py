@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from engine.llm.types import Policy
 from engine.rollout.opening import Opening
 from engine.rollout.player import Watcher, play_episode
 from engine.rollout.recording import EpisodeSpec, PlayerOptions, broken_trace
+from engine.rollout.remote import RemotePlayer
 from engine.tasks.base import DecisionRewards, Game, Task
 from engine.traces.record import Trace
 
@@ -31,11 +32,12 @@ WORLDS_AHEAD = 2
 class Table:
     """What all episodes of a shard share. `rewards()` makes one rewarder an episode.
 
+    policy: who answers here, or who plays whole episodes elsewhere.
     opening: where all of them begin, when they are branches of one episode.
     """
 
     task: Task
-    policy: Policy
+    policy: Policy | RemotePlayer
     options: PlayerOptions
     watcher: Watcher | None = None
     rewards: Callable[[], DecisionRewards] | None = None
@@ -149,23 +151,28 @@ class _Shard:
         table = self.table
         if isinstance(world, TaskError):
             return broken_trace(table.task, spec, table.options, world)
-        task: asyncio.Task[Trace] = asyncio.create_task(
-            play_episode(
-                table.task,
-                world,
-                spec,
-                table.policy,
-                table.options,
-                watcher=table.watcher,
-                rewards=table.rewards() if table.rewards else None,
-                opening=table.opening,
-            )
-        )
+        task: asyncio.Task[Trace] = asyncio.create_task(self._episode(spec, world))
         self.playing.add(task)
         try:
             return await task
         finally:
             self.playing.discard(task)
+
+    def _episode(self, spec: EpisodeSpec, world: Game) -> Coroutine[None, None, Trace]:
+        """The playing of one episode: here, or by a remote task app."""
+        table = self.table
+        if isinstance(table.policy, RemotePlayer):
+            return table.policy.play(world, spec)
+        return play_episode(
+            table.task,
+            world,
+            spec,
+            table.policy,
+            table.options,
+            watcher=table.watcher,
+            rewards=table.rewards() if table.rewards else None,
+            opening=table.opening,
+        )
 
     def _send_home(self) -> None:
         """Wake every player that waits for a world: there is none any more."""

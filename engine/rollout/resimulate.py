@@ -103,7 +103,7 @@ def _play(trace: Trace, task: Task, game: Game, texts: Mapping[int, str], played
             )  # fmt: skip
         played.counts[turn.index] = len(played.steps) - sum(played.counts.values())
         n_compared += bool(recorded)
-        reason = _compare(trace, turn, recorded, played, unlocked) or _differs(
+        reason = _compare(trace, turn, recorded, played, unlocked) or differs(
             texts.get(turn.index, ""), game.details()
         )
         if reason:
@@ -141,7 +141,7 @@ def _compare(
     return ""
 
 
-def _differs(text: str, details: Mapping[str, Any]) -> str:
+def differs(text: str, details: Mapping[str, Any]) -> str:
     """Whether the recorded observation says another position, health or inventory."""
     position = _POSITION.search(text)
     if position and [int(n) for n in position.groups()] != list(details.get("position", [])):

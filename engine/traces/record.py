@@ -142,6 +142,10 @@ class Trace:
     turns: list[Turn] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     origin: dict[str, Any] | None = None
+    # Of a game that a remote task app played: whether it came out as told when played again here,
+    # and in words. Not in the file but in the episode's event; None: nothing to compare.
+    verified: bool | None = None
+    verify_note: str = ""
 
     @property
     def key(self) -> EpisodeKey:

@@ -17,7 +17,7 @@ The games are real (our own Crafter, a script chooses), so their answers can be 
 | 500 503 400 401 422   | that status with a JSON error                                       |
 | 429[:SECONDS]         | 429 with Retry-After                                                |
 | redirect              | 302 to another path                                                 |
-| html empty huge       | 200 with a page, nothing, or 80 MB                                  |
+| html empty huge       | 200 with a page, nothing, or 40 MB                                  |
 | schema:WHAT           | a known key is missing, renamed or of another type                  |
 | policy_error no_calls | 200 with the rollout_status of a model that failed                  |
 | lies                  | claims an achievement that its actions do not give                  |
@@ -74,8 +74,13 @@ class TaskAppServer:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self.stop()
+
+    def stop(self) -> None:
+        """Die. Safe twice."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
 
     def _run_thread(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -160,7 +165,7 @@ class TaskAppServer:
             return await _send(writer, 302, b"", "Location: http://10.0.0.1/\r\n")
         if name.isdigit():
             return await _send(writer, int(name), b'{"detail": "scripted"}')
-        bodies = {"html": b"<html>", "empty": b"", "huge": b" " * 80_000_000}
+        bodies = {"html": b"<html>", "empty": b"", "huge": b" " * 40_000_000}
         return await _send(writer, 200, bodies.get(name, good))
 
 

@@ -1,0 +1,85 @@
+"""Makes the player of a run whose games a remote task app plays, from the run's inputs.
+
+inputs.task_app: {"url", "inference_url", "key_env", "inference_key_env", "limits":
+{"max_concurrent", "rps", "timeout_s"}, "address"}; keys are read from the environment by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.config import Play
+from engine.errors import ConfigError
+from engine.llm.budget import RetryBudget
+from engine.llm.replies import Prices
+from engine.rollout.recording import PlayerOptions
+from engine.rollout.remote import RemotePlayer, RemoteTask, TaskAppClient, TaskAppOptions
+from engine.tasks.base import DecisionRewards, Task
+
+LATE_S = 30.0  # what a task app may take beyond the seconds of an episode that it was told
+
+
+def make_remote_player(
+    inputs: Mapping[str, Any],
+    play: Play,
+    task: Task,
+    options: PlayerOptions,
+    rewards: Callable[[], DecisionRewards] | None,
+    *,
+    run: str,
+    environment: Mapping[str, str],
+    budget: RetryBudget,
+) -> RemotePlayer:
+    """The player that hands every episode to inputs.task_app.
+
+    Raises ConfigError when an address or a key is missing.
+    """
+    spec, policy = inputs["task_app"], inputs.get("policy") or {}
+    for name in ("url", "inference_url"):
+        if not spec.get(name):
+            raise ConfigError(f"The run's task app has no {name}.", hint="Launch the run again.")
+    stepwise = play.step_rewards.model_dump() if play.step_rewards.enabled else None
+    prices = policy.get("prices") or {}
+    asked = RemoteTask(
+        run=run or "run",
+        inference_url=spec["inference_url"],
+        api_key=_key(spec, "inference_key_env", environment),
+        policy_name=play.policy_name,
+        env_config={"step_rewards": stepwise} if stepwise else {},
+        policy_config={"step_rewards": stepwise} if stepwise else {},
+        prices=Prices(
+            float(prices.get("prompt_usd") or 0), float(prices.get("completion_usd") or 0)
+        ),
+    )
+    client = TaskAppClient(
+        spec["url"],
+        key=_key(spec, "key_env", environment),
+        options=_options(spec, play),
+        budget=budget,
+    )
+    return RemotePlayer(task, options, client, asked, rewards)
+
+
+def _key(spec: Mapping[str, Any], name: str, environment: Mapping[str, str]) -> str:
+    variable = spec.get(name) or ""
+    if variable and variable not in environment:
+        raise ConfigError(
+            f"A key for {spec['url']} is missing: {variable} is not set.",
+            hint="Launch the run again, or set it when you run this by hand.",
+        )
+    return environment.get(variable, "")
+
+
+def _options(spec: Mapping[str, Any], play: Play) -> TaskAppOptions:
+    limits = {key: value for key, value in (spec.get("limits") or {}).items() if value}
+    default = TaskAppOptions()
+    timeout_s = float(limits.get("timeout_s", default.timeout_s))
+    if play.limits.seconds is not None:
+        timeout_s = min(timeout_s, play.limits.seconds + LATE_S)
+    return TaskAppOptions(
+        timeout_s=timeout_s,
+        max_concurrent=min(play.concurrency, int(limits.get("max_concurrent", play.concurrency))),
+        rps=float(limits.get("rps", 0.0)),
+        address=str(spec.get("address") or ""),
+    )
