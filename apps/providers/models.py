@@ -25,6 +25,8 @@ class Provider(models.Model):
     encrypted_key = models.TextField(blank=True)  # Fernet token; the key lives outside the database
     max_concurrent = models.PositiveIntegerField(default=32)
     requests_per_minute = models.PositiveIntegerField(default=0)  # 0: no limit
+    timeout_s = models.PositiveIntegerField(default=120)  # of one call, or of a task app's episode
+    max_tries = models.PositiveIntegerField(default=5)  # of one call; retries are the run's budget
     # {model id or "*": {"input": USD per 1 M tokens, "output": ...}}
     prices = models.JSONField(default=dict, blank=True)
     enabled = models.BooleanField(default=True)

@@ -76,6 +76,16 @@ def key_of(provider: Provider) -> str:
     return decrypt(provider.encrypted_key)
 
 
+def limits_of(provider: Provider) -> dict[str, float]:
+    """Its limits as the engine reads them; 0 is no limit."""
+    return {
+        "max_concurrent": provider.max_concurrent,
+        "rps": provider.requests_per_minute / 60,
+        "timeout_s": provider.timeout_s,
+        "max_tries": provider.max_tries,
+    }
+
+
 def price_of(provider: Provider, model: str) -> Price | None:
     """What the model's tokens cost there; None when nobody said."""
     row = provider.prices.get(model) or provider.prices.get("*")

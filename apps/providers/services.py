@@ -22,8 +22,18 @@ from apps.providers.urls import check_url, origin_of
 from synthweb.bell import ring
 
 MAX_LISTED = 200
+# A task app answers with a whole episode, a model with one turn.
+DEFAULT_TIMEOUT_S: dict[str, int] = {ProviderKind.OPENAI: 120, ProviderKind.TASK_APP: 600}
+DEFAULT_TRIES: dict[str, int] = {ProviderKind.OPENAI: 5, ProviderKind.TASK_APP: 3}
+LIMITS = {
+    "max_concurrent": (1, 10_000),
+    "requests_per_minute": (0, 1_000_000),
+    "timeout_s": (1, 86_400),
+    "max_tries": (1, 20),
+}
 _CHANGEABLE = (
-    "name", "base_url", "max_concurrent", "requests_per_minute", "prices", "enabled",
+    "name", "base_url", "max_concurrent", "requests_per_minute", "timeout_s", "max_tries", "prices",
+    "enabled",
 )  # fmt: skip
 
 
@@ -45,6 +55,8 @@ def create_provider(
     kind: str = ProviderKind.OPENAI,
     max_concurrent: int = 32,
     requests_per_minute: int = 0,
+    timeout_s: int | None = None,
+    max_tries: int | None = None,
     prices: Mapping[str, Any] | None = None,
 ) -> Provider:
     """Add an endpoint; its key is stored encrypted and never shown again.
@@ -64,6 +76,8 @@ def create_provider(
             "base_url": base_url,
             "max_concurrent": max_concurrent,
             "requests_per_minute": requests_per_minute,
+            "timeout_s": DEFAULT_TIMEOUT_S[kind] if timeout_s is None else timeout_s,
+            "max_tries": DEFAULT_TRIES[kind] if max_tries is None else max_tries,
             "prices": dict(prices or {}),
         },
     )
@@ -166,11 +180,11 @@ def _apply(provider: Provider, changes: Mapping[str, Any]) -> None:
             raise Refused("bad_url", "The address is longer than 500 characters.", status=422)
         check_url(provider.base_url)
         provider.origin = origin_of(provider.base_url)
-    limits = (provider.max_concurrent, provider.requests_per_minute)
-    if not all(isinstance(n, int) and 0 <= n <= 100_000 for n in limits) or limits[0] < 1:
-        raise Refused(
-            "bad_limit", "Limits are whole numbers; at least one call at once.", status=422
-        )
+    for name, (low, high) in LIMITS.items():
+        value = getattr(provider, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            words = f"{name} is a whole number from {low} to {high:,}."
+            raise Refused("bad_limit", words, status=422, fields={name: words})
     _check_prices(provider.prices)
 
 

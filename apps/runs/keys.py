@@ -10,6 +10,11 @@ from typing import NamedTuple
 
 from django.core import signing
 
+# What engine children find their keys under.
+RUN_KEY = "SYNTHWEB_RUN_KEY"
+PROVIDER_KEY = "SYNTHWEB_PROVIDER_KEY"
+TASK_APP_KEY = "SYNTHWEB_TASK_APP_KEY"
+
 PREFIX = "rk_"
 SALT = "synthweb.run-key"
 MAX_AGE_S = 24 * 3600

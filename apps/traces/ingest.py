@@ -47,11 +47,11 @@ def store_episodes(ctx: Context, events: Sequence[Event]) -> None:
     An imported one whose session the project has already is left out.
     """
     events = _not_known(ctx, events)
-    stored = _stored_episodes(ctx.run.pk, (event.data["summary"]["seed"] for event in events))
+    stored = _stored_episodes(ctx.run, (event.data["summary"]["seed"] for event in events))
     fresh: dict[EpisodeKey, tuple[Episode, Mapping[str, Any]]] = {}
     for event in events:
         episode, summary = _row(ctx, event), event.data["summary"]
-        key = _key(episode)
+        key = _key_of(ctx.run, summary)
         before = stored.get(key)
         if before is None or (key in fresh and _replaces(episode, before)):
             stored[key], fresh[key] = episode, (episode, summary)
@@ -62,7 +62,7 @@ def store_episodes(ctx: Context, events: Sequence[Event]) -> None:
     _store_parts(fresh.values())
     _store_origins(ctx.run, fresh, events)
     for event in events:
-        ctx.note(event, episode_id=stored[_key_of(event.data["summary"])].pk)
+        ctx.note(event, episode_id=stored[_key_of(ctx.run, event.data["summary"])].pk)
     ring("pages:traces")
 
 
@@ -83,26 +83,29 @@ def _store_origins(run: Run, fresh: Mapping[EpisodeKey, Any], events: Sequence[E
     ImportedSession.objects.bulk_create(
         ImportedSession(
             project_id=run.project_id,
-            episode=fresh[_key_of(event.data["summary"])][0],
+            episode=fresh[_key_of(run, event.data["summary"])][0],
             session_id=_plain(event.data["origin"]["session_id"])[:300],
             sha256=event.data["origin"]["sha256"],
         )
         for event in events
-        if "origin" in event.data and _key_of(event.data["summary"]) in fresh
+        if "origin" in event.data and _key_of(run, event.data["summary"]) in fresh
     )
 
 
-def _stored_episodes(run_id: int, seeds: Iterable[int]) -> dict[EpisodeKey, Episode]:
-    rows = Episode.objects.filter(run_id=run_id, seed__in=set(seeds))
-    return {_key(row): row for row in rows}
+def _stored_episodes(run: Run, seeds: Iterable[int]) -> dict[EpisodeKey, Episode]:
+    rows = Episode.objects.filter(run=run, seed__in=set(seeds))
+    names = EpisodeKey._fields
+    return {_key_of(run, {name: getattr(row, name) for name in names}): row for row in rows}
 
 
-def _key(row: Episode) -> EpisodeKey:
-    return EpisodeKey(row.task, row.world_version, row.seed, row.repeat, row.policy_version)
+def _key_of(run: Run, summary: Mapping[str, Any]) -> EpisodeKey:
+    """What makes it the same game within its run.
 
-
-def _key_of(summary: Mapping[str, Any]) -> EpisodeKey:
-    return EpisodeKey(*(summary[name] for name in EpisodeKey._fields))
+    One that a remote task app played is in our world, or in one of its own where it cannot be
+    played again: that shows only afterwards, so its world says nothing about which game it is.
+    """
+    key = EpisodeKey(*(summary[name] for name in EpisodeKey._fields))
+    return key._replace(world_version="") if "task_app" in run.inputs else key
 
 
 def _row(ctx: Context, event: Event) -> Episode:
@@ -113,12 +116,13 @@ def _row(ctx: Context, event: Event) -> Episode:
     origin = event.data.get("origin")
     if origin:
         values |= {"verified": origin["verified"], "verify_note": _plain(origin["note"])[:300]}
+    if "verified" in event.data:
+        note = _plain(event.data.get("verify_note", ""))[:300]
+        values |= {"verified": event.data["verified"], "verify_note": note}
     if ctx.run.kind == "fork":
         original = ctx.run.inputs["original"]
         values |= {"forked_from_id": original["id"], "forked_at_step": original["step"]}
     return Episode(
-        verified=event.data.get("verified"),
-        verify_note=_plain(event.data.get("verify_note", ""))[:300],
         run=ctx.run,
         shard=ctx.shard,
         broken=summary["ended"] in BROKEN,

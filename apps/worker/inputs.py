@@ -18,12 +18,9 @@ from apps.providers.models import Provider
 from apps.providers.queries import key_of
 from apps.providers.urls import check_url
 from apps.runs import storage
-from apps.runs.keys import make_run_key
+from apps.runs.keys import PROVIDER_KEY, RUN_KEY, TASK_APP_KEY, make_run_key
 from apps.runs.models import Run
 from engine.errors import ConfigError
-
-RUN_KEY = "SYNTHWEB_RUN_KEY"
-PROVIDER_KEY = "SYNTHWEB_PROVIDER_KEY"
 
 
 class Prepared(NamedTuple):
@@ -39,11 +36,13 @@ def prepare_inputs(run: Run, attempt_id: int) -> Prepared:
     Raises ConfigError when something was deleted meanwhile, StorageError when fetching failed.
     """
     environment: dict[str, str] = {}
+    parts = {"policy": _policy, "task_app": _task_app}
     inputs = {
-        name: _with_path(run, value) for name, value in run.inputs.items() if name != "policy"
+        name: _with_path(run, value) for name, value in run.inputs.items() if name not in parts
     }
-    if "policy" in run.inputs:
-        inputs["policy"] = _policy(run, attempt_id, dict(run.inputs["policy"]), environment)
+    for name, prepare in parts.items():
+        if name in run.inputs:
+            inputs[name] = prepare(run, attempt_id, dict(run.inputs[name]), environment)
     return Prepared(inputs, environment)
 
 
@@ -84,12 +83,29 @@ def _policy(
         name = policy.setdefault("key_env", RUN_KEY)
         environment[name] = make_run_key(run.project_id, run.pk, attempt_id)
     elif policy.get("provider_id"):
-        provider = Provider.objects.filter(project=run.project_id, pk=policy["provider_id"]).first()
-        if provider is None or not provider.enabled:
-            raise ConfigError(
-                f"The provider {policy.get('provider', policy['provider_id'])} is gone or off.",
-                hint="Turn it on under Settings → Providers, then resume the run.",
-            )
-        environment[policy.setdefault("key_env", PROVIDER_KEY)] = key_of(provider)
-        policy["address"] = check_url(policy["base_url"]).address  # pinned for the whole attempt
+        provider = _provider(run, policy)
+        if "task_app" not in run.inputs:  # which calls the model itself, with a key of its own
+            environment[policy.setdefault("key_env", PROVIDER_KEY)] = key_of(provider)
+            policy["address"] = check_url(policy["base_url"]).address  # for the whole attempt
     return policy
+
+
+def _task_app(
+    run: Run, attempt_id: int, task_app: dict[str, Any], environment: dict[str, str]
+) -> dict[str, Any]:
+    """The remote task app with the address that was checked and the name of its key."""
+    if task_app.get("provider_id"):
+        environment[task_app.setdefault("key_env", TASK_APP_KEY)] = key_of(_provider(run, task_app))
+    task_app["address"] = check_url(task_app["url"]).address  # pinned for the whole attempt
+    return task_app
+
+
+def _provider(run: Run, named: dict[str, Any]) -> Provider:
+    """The record that an input names. Raises ConfigError when it is gone or turned off."""
+    provider = Provider.objects.filter(project=run.project_id, pk=named["provider_id"]).first()
+    if provider is None or not provider.enabled:
+        raise ConfigError(
+            f"The provider {named.get('provider', named['provider_id'])} is gone or off.",
+            hint="Turn it on under Settings → Providers, then resume the run.",
+        )
+    return provider

@@ -1,7 +1,7 @@
 """Makes the player of a run whose games a remote task app plays, from the run's inputs.
 
-inputs.task_app: {"url", "inference_url", "key_env", "inference_key_env", "limits":
-{"max_concurrent", "rps", "timeout_s"}, "address"}; keys are read from the environment by name.
+inputs.task_app: {"url", "inference_url", "key_env", "inference_key_env", "address", "limits":
+{"max_concurrent", "rps", "timeout_s", "max_tries"}}; keys are read from the environment by name.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ def _options(spec: Mapping[str, Any], play: Play) -> TaskAppOptions:
     return TaskAppOptions(
         timeout_s=timeout_s,
         max_concurrent=min(play.concurrency, int(limits.get("max_concurrent", play.concurrency))),
+        max_tries=int(limits.get("max_tries", default.max_tries)),
         rps=float(limits.get("rps", 0.0)),
         address=str(spec.get("address") or ""),
     )

@@ -53,9 +53,9 @@ def make_policy(
     """The policy that a run's inputs name.
 
     spec: {"kind": "random" | "guide"} or {"kind": "openai", "base_url", "model", "key_env",
-    "limits": {"max_concurrent", "rps", "timeout_s"}, "prices": {"prompt_usd", "completion_usd"},
-    "address", "checkpoint_id"}; the key is read from `environment` under the name `key_env`.
-    Raises ConfigError when a policy, an address or a key is missing.
+    "limits": {"max_concurrent", "rps", "timeout_s", "max_tries"}, "prices": {"prompt_usd",
+    "completion_usd"}, "address", "checkpoint_id"}; the key is read from `environment` under the
+    name `key_env`. Raises ConfigError when a policy, an address or a key is missing.
     """
     kind = spec.get("kind", "")
     if kind in SCRIPTED:
@@ -95,6 +95,7 @@ def _options(spec: Mapping[str, Any], concurrency: int) -> ClientOptions:
         max_concurrent=max(1, min(concurrency, int(limits.get("max_concurrent", concurrency)))),
         rps=float(limits.get("rps", 0.0)),
         timeout_s=float(limits.get("timeout_s", ClientOptions().timeout_s)),
+        max_tries=int(limits.get("max_tries", ClientOptions().max_tries)),
         prices=Prices(prices.get("prompt_usd", 0.0), prices.get("completion_usd", 0.0)),
         patience_s=OWN_PATIENCE_S if ours else 0.0,
         token_ids=ours,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from apps.launch.services import probe_task_app
+from apps.launch.services.plans import plan_run
 from apps.launch.services.task_apps import plays_here
 from apps.providers.models import ProviderKind
 from apps.providers.services import create_provider
+from engine.config import load_toml
 from tests.servers.task_app_server import TaskAppServer
 
 KEY = "env-key-0123456789"
@@ -86,3 +88,31 @@ def test_our_own_task_app_gets_our_own_key_and_plays_here(project, server, setti
     assert probe_task_app(project=project, url=server.url).key_of == "this instance"
     assert plays_here(server.url)
     assert not plays_here(f"{server.url}1")
+
+
+def plan_of(actor, text):
+    loaded = load_toml(text)
+    return plan_run(project=actor.project, user=actor.user, loaded=loaded)
+
+
+def test_a_task_app_is_told_where_a_model_of_ours_answers(actor, starter, settings, record, server):
+    settings.PUBLIC_URL = "https://train.example.org"
+    text = f'model = "synthweb/crafter-small"\nseeds = [1]\ntask_app_url = "{server.url}"\n'
+    inputs = plan_of(actor, text).inputs["task_app"]
+    assert inputs["inference_url"] == "https://train.example.org/api/inference"
+    assert (inputs["key_env"], inputs["inference_key_env"]) == (
+        "SYNTHWEB_TASK_APP_KEY",
+        "SYNTHWEB_RUN_KEY",
+    )
+    assert inputs["limits"]["timeout_s"] == 600
+
+
+def test_a_remote_task_app_is_warned_of_an_address_that_it_cannot_reach(actor, starter, settings):
+    settings.PUBLIC_URL = "http://127.0.0.1:8000"
+    text = (
+        'model = "synthweb/crafter-small"\nseeds = [1]\n'
+        'task_app_url = "https://crafter.modal.run"\n'
+    )
+    words = " ".join(plan_of(actor, text).warnings)
+    assert "http://127.0.0.1:8000/api/inference, which only this machine reaches" in words
+    assert "SYNTHWEB_URL" in words

@@ -26,6 +26,8 @@ class ProviderIn(Schema):
     kind: str = "openai"
     max_concurrent: int = 32
     requests_per_minute: int = 0
+    timeout_s: int | None = None
+    max_tries: int | None = None
     prices: dict[str, Any] = {}
 
 
@@ -37,6 +39,8 @@ class ProviderPatch(Schema):
     key: str | None = None
     max_concurrent: int | None = None
     requests_per_minute: int | None = None
+    timeout_s: int | None = None
+    max_tries: int | None = None
     prices: dict[str, Any] | None = None
     enabled: bool | None = None
 
@@ -51,6 +55,8 @@ class ProviderOut(Schema):
     has_key: bool
     max_concurrent: int
     requests_per_minute: int
+    timeout_s: int
+    max_tries: int
     prices: dict[str, Any]
     enabled: bool
     created_at: datetime

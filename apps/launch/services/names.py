@@ -20,7 +20,14 @@ from apps.datasets.models import Dataset
 from apps.datasets.services import upload_dataset
 from apps.launch.services.starters import starters
 from apps.providers.models import Provider, ProviderKind
-from apps.providers.queries import price_of, provider_by_name, provider_for_url, resolve_alias
+from apps.providers.queries import (
+    limits_of,
+    price_of,
+    provider_by_name,
+    provider_for_url,
+    resolve_alias,
+)
+from apps.runs.keys import PROVIDER_KEY, RUN_KEY
 from apps.runs.services import InputPlan
 from engine.config import Play
 
@@ -57,7 +64,7 @@ def find_policy(project: Project, play: Play) -> Found:
         "name": "checkpoint",
         "base_url": f"{settings.INTERNAL_URL}/api/inference/v1",
         "model": checkpoint.model_id,
-        "key_env": "SYNTHWEB_RUN_KEY",
+        "key_env": RUN_KEY,
         **_ids(checkpoint),
     }
     row = InputPlan("checkpoint", checkpoint.pk, "policy")
@@ -155,15 +162,12 @@ def _of_provider(provider: Provider, model: str) -> Found:
             "kind": "openai",
             "base_url": provider.base_url.rstrip("/"),
             "model": model,
-            "key_env": "SYNTHWEB_PROVIDER_KEY",
+            "key_env": PROVIDER_KEY,
             "provider_id": provider.pk,
             "provider": provider.name,
             "name": provider.name,
             "prices": {"prompt_usd": price.input, "completion_usd": price.output} if price else {},
-            "limits": {
-                "max_concurrent": provider.max_concurrent,
-                "rps": provider.requests_per_minute / 60,
-            },
+            "limits": limits_of(provider),
         }
     )
 

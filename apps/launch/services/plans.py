@@ -13,7 +13,7 @@ from apps.checkpoints.queries import leaked_seeds
 from apps.launch.services.forks import complete_fork
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
-from apps.launch.services.task_apps import plays_here
+from apps.launch.services.task_apps import find_task_app, plays_here
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import InputPlan, ShardPlan, create_run
 from engine.config import (
@@ -161,9 +161,11 @@ def split_episodes(play: Play) -> list[ShardPlan]:
 
 
 def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
-    _refuse_remote(play.task_app_url, "task_app_url")
     found = find_policy(project, play)
     plan.add("policy", found)
+    task_app = find_task_app(project, play, found)
+    if task_app is not None:
+        plan.add("task_app", task_app)
     plan.model = play.model
     plan.task = plan.resolved["task"] = canonical_name(play.task)
     plan.shards = split_episodes(play)
@@ -228,12 +230,12 @@ def _train_shard(plan: RunPlan, unit: str = "steps") -> None:
 
 
 def _refuse_remote(url: str, key: str) -> None:
-    """Without a task app, with a placeholder or with our own, the game is played here."""
+    """A training plays here: it needs the ids that were sampled, which only our player records."""
     if plays_here(url):
         return
     raise Refused(
         "remote_task_app",
-        f"Playing through the task app at {url} is not possible yet.",
+        f"Learning from reward through the task app at {url} is not possible yet.",
         f'Launch with --set {key}="" to play on this machine.',
         status=422,
     )

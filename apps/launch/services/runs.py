@@ -14,6 +14,7 @@ from apps.launch.services.configs import load_stored, with_sets
 from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
 from apps.launch.services.starters import missing_starters
+from apps.launch.services.task_apps import check_task_app
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import ShardPlan, fail_draft, queue_run
 from apps.traces.models import Episode
@@ -49,6 +50,7 @@ def launch(
             )
         return start_pipeline(actor=actor, config=config, name=name)
     plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
+    check_task_app(actor.project, loaded)
     run = make_run(
         project=actor.project,
         user=actor.user,
@@ -94,6 +96,7 @@ def clone(
     if loaded.kind == "pipeline":  # the run was a stage: what is repeated is the stage
         loaded, config = _frozen(run, sets), run.config
     plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
+    check_task_app(actor.project, loaded)
     title = name or f"{run.name} (again)"
     new = make_run(
         project=actor.project,

@@ -15,6 +15,7 @@ from apps.datasets.services import create_dataset
 from apps.launch.models import Pipeline, Stage, StageState
 from apps.launch.services.machine import code_version
 from apps.launch.services.plans import make_run, plan_run
+from apps.launch.services.task_apps import check_task_app
 from apps.runs.models import RunState
 from apps.runs.services import queue_run
 from engine.config import DatasetConfig, load_json
@@ -40,13 +41,13 @@ def start_stage(stage: Stage, done: dict[str, Stage]) -> bool:
     if stage.kind == "dataset":
         return _start_dataset(stage, done)
     code_version()  # asks git once a process: not while the database is locked
+    pipeline = stage.pipeline
     try:
+        loaded = load_json(put_in(stage.data, done), name=f"stage {stage.name}")
+        check_task_app(pipeline.project, loaded)
         with transaction.atomic():
             if not _take(stage):
                 return False
-            data = put_in(stage.data, done)
-            loaded = load_json(data, name=f"stage {stage.name}")
-            pipeline = stage.pipeline
             plan = plan_run(project=pipeline.project, user=pipeline.created_by, loaded=loaded)
             _refuse_leaks(pipeline, plan.leaked_seeds)
             run = make_run(
@@ -59,12 +60,12 @@ def start_stage(stage: Stage, done: dict[str, Stage]) -> bool:
             Stage.objects.filter(pk=stage.pk).update(run=run)
             queue_run(run=run)
     except EngineError as error:
-        fail_stage(stage, error)
+        fail_stage(stage, error, was=StageState.WAITING)  # not what another has started meanwhile
     except DatabaseError:
         raise
     except Exception as error:  # a bug: every tick would meet it again and the stage wait for ever
         log.exception("stage %s of pipeline %s cannot start", stage.name, stage.pipeline_id)
-        fail_stage(stage, _bug(error))
+        fail_stage(stage, _bug(error), was=StageState.WAITING)
     return True
 
 
@@ -81,10 +82,10 @@ def watch_stage(stage: Stage) -> None:
         _state(stage, StageState.RUNNING, _ENDED[RunState(run.state)], error=run.error)
 
 
-def fail_stage(stage: Stage, error: EngineError) -> None:
+def fail_stage(stage: Stage, error: EngineError, *, was: StageState = StageState.RUNNING) -> None:
     """Mark a stage that could not even start, with the words of the error."""
     data = {"code": error.code, "message": error.message, "hint": error.hint}
-    Stage.objects.filter(pk=stage.pk).update(
+    Stage.objects.filter(pk=stage.pk, state=was).update(
         state=StageState.FAILED, error=data, started_at=now(), ended_at=now()
     )
 

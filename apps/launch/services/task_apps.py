@@ -7,6 +7,7 @@ Lives here: the address in a config -> where the games are played. Not here: the
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,10 +15,13 @@ from django.conf import settings
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project
+from apps.launch.services.names import Found
 from apps.providers.asking import Answer, ask
 from apps.providers.models import Provider, ProviderKind
-from apps.providers.queries import key_of, provider_for_url
-from apps.providers.urls import origin_of
+from apps.providers.queries import key_of, limits_of, provider_for_url
+from apps.providers.urls import is_public, origin_of, parse_url
+from apps.runs.keys import RUN_KEY, TASK_APP_KEY
+from engine.config import Loaded, Play, PlayConfig
 
 SAID_CHARS = 300
 PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
@@ -75,6 +79,78 @@ def is_own(url: str) -> bool:
 def own_ports() -> tuple[str, ...]:
     """Where our task app listens by itself."""
     return tuple(f"http://{host}:{settings.TASK_APP_PORT}" for host in ("127.0.0.1", "localhost"))
+
+
+def find_task_app(project: Project, play: Play, policy: Found) -> Found | None:
+    """Where the games are played, for `Run.inputs`; None: on this machine.
+
+    It is told where the model answers, never with which key: a provider's key goes to the provider
+    only, so the task app needs one of its own. Of a checkpoint of ours it gets our own address, and
+    a key that ends with the run. Raises Refused(422) for what cannot be played elsewhere.
+    """
+    url = play.task_app_url
+    if plays_here(url):
+        return None
+    if policy.inputs["kind"] != "openai":
+        message = f"The built-in policy {play.model} plays on this machine, not in {url}."
+        hint = 'Launch with --set task_app_url="", or name a model.'
+        raise Refused("wrong_policy", message, hint, status=422)
+    origin_of(url)
+    record = task_app_of(project, url)
+    ours = "checkpoint_id" in policy.inputs
+    model_url = f"{settings.PUBLIC_URL}/api/inference" if ours else policy.inputs["base_url"]
+    inputs = {
+        "url": url.rstrip("/"),
+        "inference_url": model_url.rstrip("/").removesuffix("/v1"),
+        **({"inference_key_env": RUN_KEY} if ours else {}),
+    }
+    if record is not None:
+        inputs |= {
+            "provider_id": record.pk,
+            "provider": record.name,
+            "key_env": TASK_APP_KEY,
+            "limits": limits_of(record),
+        }
+    return Found(inputs, warnings=tuple(_warnings(play, inputs, record, ours=ours)))
+
+
+def check_task_app(project: Project, loaded: Loaded) -> None:
+    """Ask the task app that a config names before games go there; others pass at once.
+
+    Raises Refused(422) with the report. Blocks up to 20 s: never inside a transaction.
+    """
+    config = loaded.config
+    if not isinstance(config, PlayConfig) or plays_here(config.play().task_app_url):
+        return
+    report = probe_task_app(project=project, url=config.play().task_app_url)
+    if not report.ok:
+        raise Refused("task_app", report.words(), report.hint, status=422)
+
+
+def _warnings(
+    play: Play, inputs: dict[str, Any], record: Provider | None, *, ours: bool
+) -> Iterator[str]:
+    url, model_url = inputs["url"], inputs["inference_url"]
+    key = f"with the key of {record.name}" if record else "without a key: no record has its origin"
+    yield f"The games are played by the task app at {url}, {key}."
+    if _is_local(model_url) and not _is_local(url):
+        what = "our own models" if ours else "the model"
+        hint = " Set SYNTHWEB_URL to the address that others reach." if ours else ""
+        words = f"The task app has to ask {what} at {model_url}, which only this machine reaches."
+        yield words + hint
+    if not ours:
+        yield f"The task app calls {model_url} with a key of its own; ours is not sent to it."
+    if play.limits.tokens or play.limits.cost_usd:
+        yield "limits.tokens and limits.cost_usd are not known to the task app: nothing ends there."
+
+
+def _is_local(url: str) -> bool:
+    """Whether an address is one of this machine or of a private network, by its literal name."""
+    host = parse_url(url).host
+    try:
+        return not is_public(host)
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".internal"))
 
 
 def task_app_of(project: Project, url: str) -> Provider | None:
