@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.checkpoints.models import Checkpoint, CheckpointFile
 from apps.checkpoints.seeds import SeedRanges, merge_ranges, ranges_of
+from apps.checkpoints.services.resume import keep_newest
 from apps.runs.models import Run
 from engine.errors import StorageError
 from engine.events import Event
@@ -35,6 +36,8 @@ def store_checkpoints(ctx: IngestContext, events: Sequence[Event]) -> None:
     """Make or renew the row of each announced checkpoint."""
     for event in events:
         checkpoint = _store(ctx, event.data)
+        if not checkpoint.final:
+            keep_newest(ctx.run)
         ctx.note(event, checkpoint_id=checkpoint.pk, checkpoint_uid=checkpoint.uid)
     ring("pages:checkpoints")
 

@@ -1,4 +1,6 @@
-"""All reads of checkpoints: lists, one by address or by model id, scores, card, files."""
+"""All reads of checkpoints: lists, one by address or by model id, scores, files; `card.py` has the
+model card.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from django.db.models import QuerySet
 from apps.accounts.errors import not_found
 from apps.accounts.models import Project
 from apps.checkpoints.models import Checkpoint, CheckpointFile, ServedModel
-from apps.checkpoints.seeds import SeedRanges, count_seeds, seen_seeds
-from apps.runs.models import Run, RunInput, RunState
+from apps.checkpoints.seeds import SeedRanges, seen_seeds
+from apps.runs.models import Run, RunState
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
 from engine.rollout.scores import MainScore, main_score
 
@@ -81,7 +83,7 @@ def get_file(*, project: Project, uid: str, path: str) -> CheckpointFile:
     rows = CheckpointFile.objects.filter(
         checkpoint__project=project, checkpoint__uid=uid, checkpoint__deleted_at=None, path=path
     )
-    file = rows.first()
+    file = rows.select_related("checkpoint__base", "checkpoint__weights", "checkpoint__run").first()
     if file is None:
         raise not_found("file", path[:200])
     return file
@@ -142,40 +144,9 @@ def ancestors_of(checkpoint: Checkpoint) -> list[Checkpoint]:
     return found
 
 
-def model_card(checkpoint: Checkpoint) -> str:
-    """The model card as Markdown: what it is, from what, on what, and how well it plays."""
-    lines = [
-        f"# {checkpoint.model_id}",
-        "",
-        f"- kind: {checkpoint.kind} ({checkpoint.method})",
-        f"- base: {checkpoint.base.model_id if checkpoint.base else 'none'}",
-    ]
-    if checkpoint.base_model_resolved and checkpoint.base_model != checkpoint.base_model_resolved:
-        lines.append(
-            f"- asked for {checkpoint.base_model}, trained from {checkpoint.base_model_resolved}"
-        )
-    if checkpoint.run_id:
-        lines.append(f"- made by run {checkpoint.run_id}, step {checkpoint.step}")
-        lines += [f"- dataset: {sha256}" for sha256 in _dataset_hashes(checkpoint.run_id)]
-    lines.append(f"- trained on {count_seeds(checkpoint.trained_seeds)} worlds")
-    lines += ["", "| eval | n | score (mean, 95 % CI) | worlds |", "|---|---|---|---|"]
-    for score in scores_of(checkpoint):
-        name, _n, mean, low, high = score.main
-        worlds = "**leaked: trained on them**" if score.leaked else "held out"
-        shown = f"{mean:.2f} {name} ({low:.2f} to {high:.2f})"
-        lines.append(f"| run {score.run_id} | {score.n} | {shown} | {worlds} |")
-    return "\n".join(lines) + "\n"
-
-
-def _dataset_hashes(run_id: int) -> list[str]:
-    """SHA-256 of the datasets that went into a run."""
-    rows = RunInput.objects.filter(run_id=run_id, kind="dataset")
-    return list(rows.values_list("sha256", flat=True))
-
-
 def _rows(project: Project) -> QuerySet[Checkpoint]:
     rows = Checkpoint.objects.filter(project=project, deleted_at=None)
-    return rows.select_related("base", "run")
+    return rows.select_related("base", "weights", "run")
 
 
 def _dressed(checkpoints: list[Checkpoint]) -> list[CheckpointRow]:

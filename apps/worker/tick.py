@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils.timezone import now
 
-from apps.checkpoints.services import requeue_lost_servers
+from apps.checkpoints.services import requeue_lost_servers, sweep_resume
 from apps.launch.services import advance_pipelines
 from apps.runs.models import Attempt, LiveView, Need, ShardState
 from apps.runs.queries import list_workers
@@ -134,6 +134,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "swept": sweep,
     "answers": forget_answers,
     "played": import_played,
+    "resume": sweep_resume,
 }
 # These may take minutes: in threads of their own.
 LONG = ("pipelines", "played")

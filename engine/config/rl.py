@@ -6,11 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from engine.config.hardware import Compute
 from engine.config.play_sections import EnvConfig, Family, Observation, PolicySection
 from engine.config.rl_loss import RlLoss
 from engine.config.rl_plan import RlPlan, make_plan
 from engine.config.section import Section, Table, Tag, gpu_only, not_used
-from engine.config.sft import Compute, Lora
+from engine.config.sft import Lora
 
 REFERENCE = "the loss has no reference model, so no server for one is started"
 JUDGED = "rewards come from the task app, not from a judge"

@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from engine.config.hardware import Compute, Parallelism, Topology
 from engine.config.section import Section, Tag, gpu_only, not_used
 
-CLUSTER = "this is a key of Synth's cluster; here the worker's own machine trains"
 Method = Literal["full", "lora", "qlora"]
 
 
@@ -38,24 +38,6 @@ class Job(Section):
     """How long Synth's client waits for the job."""
 
 
-class Compute(Section):
-    """The cluster that Synth is asked for."""
-
-    gpu_type: str | None = gpu_only(None)
-    """Kind of GPU, such as H100."""
-    gpu_count: int | None = gpu_only(None, ge=0, le=1024)
-    """Number of GPUs."""
-    nodes: int | None = gpu_only(None, ge=1, le=1024)
-    """Number of machines."""
-
-
-class Topology(Section):
-    """How Synth spreads containers."""
-
-    container_count: int | None = not_used(None, CLUSTER, ge=1)
-    """Number of containers."""
-
-
 class SftData(Section):
     """Further data."""
 
@@ -68,18 +50,29 @@ class SftData(Section):
 class Validation(Section):
     """Measuring the loss on the validation records while training."""
 
-    enabled: bool = False
-    """Whether the validation loss is measured."""
+    enabled: bool = True
+    """Whether the validation loss is measured; without records of its own, on a share held out."""
     evaluation_strategy: Literal["steps", "epoch", "no"] = "steps"
     """When: every eval_steps steps or after each epoch."""
     eval_steps: int = Field(20, ge=1)
     """Steps between two measurements."""
     save_best_model_at_end: bool = False
     """Keep the weights of the best measurement instead of the last ones."""
-    metric_for_best_model: str = Field("val.loss", max_length=60)
-    """Which metric says what is best."""
-    greater_is_better: bool = False
-    """Whether more of that metric is better."""
+    metric_for_best_model: Literal[
+        "val.loss", "eval_loss", "loss", "val.accuracy", "train.loss"
+    ] = "val.loss"
+    """Which metric says what is best; eval_loss and loss are other names of val.loss."""
+    greater_is_better: bool | None = None
+    """Whether more of that metric is better; without it, more accuracy and less loss."""
+    early_stopping_patience: int | None = Field(None, ge=1)
+    """Stop after so many measurements in a row that were no better than the best; without it,
+    never."""
+
+    @property
+    def metric(self) -> str:
+        """The metric by the name that its curve has."""
+        other = {"eval_loss": "val.loss", "loss": "val.loss"}
+        return other.get(self.metric_for_best_model, self.metric_for_best_model)
 
 
 class Lora(Section):
@@ -115,29 +108,17 @@ class SftTraining(Section):
     """Steps between two points of the curves."""
     save_seconds: float = Field(60.0, gt=0)
     """Time between two checkpoints that a killed training goes on from."""
+    save_steps: int | None = Field(None, ge=1)
+    """Steps between two of those checkpoints, besides those by time."""
+    keep_last: int = Field(2, ge=1, le=1000)
+    """How many of those checkpoints are kept while training; afterwards none is needed."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up, to 2 % of its peak at the end."""
+    packing: bool = False
+    """Put several short records into one row instead of padding each: the same losses, faster on a
+    GPU. On a CPU it is slower: rows of 2,048 tokens cost more attention than padding does."""
     lora: Lora = Lora()
     """The adapters, where adapters are trained."""
-
-
-class Parallelism(Section):
-    """How several GPUs share the work."""
-
-    use_deepspeed: bool | None = gpu_only(None)
-    """Use DeepSpeed."""
-    deepspeed_stage: int | None = gpu_only(None, ge=0, le=3)
-    """What DeepSpeed spreads: 1 optimiser, 2 and gradients, 3 and weights."""
-    fsdp: bool | None = gpu_only(None)
-    """Use PyTorch's own sharding."""
-    bf16: bool | None = gpu_only(None)
-    """Compute in bfloat16; a CPU computes in float32."""
-    fp16: bool | None = gpu_only(None)
-    """Compute in float16; a CPU computes in float32."""
-    activation_checkpointing: bool | None = gpu_only(None)
-    """Save memory by computing activations twice."""
-    tensor_parallel_size: int | None = gpu_only(None, ge=1)
-    """GPUs that share one layer."""
-    pipeline_parallel_size: int | None = gpu_only(None, ge=1)
-    """GPUs that share the stack of layers."""
 
 
 class Hyperparameters(Section):
@@ -189,6 +170,10 @@ class SftPlan:
     max_steps: int | None
     log_steps: int
     save_seconds: float
+    save_steps: int | None
+    keep_last: int
+    schedule: Literal["linear", "cosine", "constant"]
+    packing: bool
     lora: Lora
     validation: Validation
     parallelism: Parallelism
@@ -257,6 +242,10 @@ class SftConfig(Section):
             max_steps=t.max_steps,
             log_steps=t.log_steps,
             save_seconds=t.save_seconds,
+            save_steps=t.save_steps,
+            keep_last=t.keep_last,
+            schedule=t.schedule,
+            packing=t.packing,
             lora=t.lora,
             validation=t.validation,
             parallelism=h.parallelism,

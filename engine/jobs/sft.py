@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from engine.train.data import Example
     from engine.train.sft import Options, Outcome
 
-KEPT_CHECKPOINTS = 2  # the one being ingested and the one before
+LEAST_KEPT = 2  # the one being ingested and the one before
 
 
 class JobReporter:
     """Turns what the trainer says into events of the run."""
 
-    def __init__(self, job: Job, method: str) -> None:
+    def __init__(self, job: Job, method: str, keep_last: int = LEAST_KEPT) -> None:
         self.job, self.method = job, method
+        self.keep_last = max(keep_last, LEAST_KEPT)
         self.saved: list[Path] = []
 
     def metric(self, step: int, values: dict[str, float], tokens: int) -> None:
@@ -51,7 +52,7 @@ class JobReporter:
             self.job, folder, list_files(folder), step, final=False, method=self.method, metrics={}
         )
         self.saved.append(folder)
-        for old in self.saved[:-KEPT_CHECKPOINTS]:
+        for old in self.saved[: -self.keep_last]:
             shutil.rmtree(old, ignore_errors=True)
 
 
@@ -67,7 +68,7 @@ def run(job: Job) -> dict[str, Any]:
     base, data = _input(job, "base"), _input(job, "data")
     data_sha256 = _check_data(data)
     model, tokenizer, options = _load(job, plan, Path(base["path"]))
-    training, held_out = _examples(job, data, tokenizer, plan.sequence_length)
+    training, held_out = _examples(job, data, tokenizer, plan)
     job.events.log(
         f"{len(training)} records to train on, {len(held_out)} held out; "
         f"{sum(p.numel() for p in model.parameters()):,} parameters, method {plan.method}"
@@ -75,7 +76,7 @@ def run(job: Job) -> dict[str, Any]:
     resume = find_resume(job)
     if resume is not None:
         job.events.log(f"going on from checkpoint {resume.name}")
-    reporter = JobReporter(job, plan.method)
+    reporter = JobReporter(job, plan.method, plan.keep_last)
     folder = job.directory / "checkpoints"
     outcome = train(model, tokenizer, training, held_out, options, folder, reporter, resume)
     if outcome.stopped == "cancelled":
@@ -87,6 +88,7 @@ def run(job: Job) -> dict[str, Any]:
         "tokens": outcome.tokens,
         "train_seconds": round(outcome.seconds, 1),
         "records": len(training),
+        **({} if outcome.best_step is None else {"best_step": outcome.best_step}),
         **outcome.metrics,
     }
 
@@ -184,19 +186,36 @@ def _options(plan: SftPlan) -> Options:
         max_seconds=plan.max_seconds,
         max_steps=plan.max_steps,
         log_steps=plan.log_steps,
+        schedule=plan.schedule,
+        packing=plan.packing,
+        sequence_length=plan.sequence_length,
+        eval_strategy=plan.validation.evaluation_strategy,
         eval_steps=plan.validation.eval_steps,
+        best_metric=plan.validation.metric,
+        best_is_greater=_is_greater(plan),
+        keep_best=plan.validation.save_best_model_at_end,
+        patience=plan.validation.early_stopping_patience,
         save_seconds=plan.save_seconds,
+        save_steps=plan.save_steps,
         lora={} if plan.method == "full" else plan.lora.model_dump(),
     )
 
 
+def _is_greater(plan: SftPlan) -> bool:
+    given = plan.validation.greater_is_better
+    return plan.validation.metric == "val.accuracy" if given is None else given
+
+
 def _examples(
-    job: Job, data: dict[str, Any], tokenizer: Any, max_length: int
+    job: Job, data: dict[str, Any], tokenizer: Any, plan: SftPlan
 ) -> tuple[list[Example], list[Example]]:
     """(what is trained on, what is held out): the run's own validation records, or a share."""
     from engine.train.data import encode_records, read_records, split_validation
 
+    max_length = plan.sequence_length
     examples = encode_records(read_records(Path(data["path"])), tokenizer, max_length)
+    if not plan.validation.enabled:
+        return examples, []
     if "validation" not in job.inputs:
         return split_validation(examples)
     records = read_records(Path(_input(job, "validation")["path"]))
@@ -224,6 +243,13 @@ def _check_data(data: dict[str, Any]) -> str:
     return found
 
 
+def _summary(outcome: Outcome) -> str:
+    words = f"Supervised fine-tuning, {outcome.step} steps, {outcome.tokens:,} tokens."
+    if outcome.best_step is not None:
+        words += f" The weights are the best by validation, of step {outcome.best_step}."
+    return words
+
+
 def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha256: str) -> None:
     from engine.train.card import Card, write_final
 
@@ -233,8 +259,8 @@ def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha
         title=f"Fine-tuned from {base}",
         base=str(base),
         data_sha256=data_sha256,
-        summary=f"Supervised fine-tuning, {outcome.step} steps, {outcome.tokens:,} tokens.",
-        config=asdict(_options(plan)),
+        summary=_summary(outcome),
+        config=job.config,
         metrics=outcome.metrics,
         weights=str(given.get("weights_model_id") or ""),
     )

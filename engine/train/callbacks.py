@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from engine.train.best import Best
 from engine.train.schedule import Clock
 
 if TYPE_CHECKING:
     from engine.train.sft import Options, Reporter
 
 NAMES = {
-    "loss": "train.loss",
     "learning_rate": "train.learning_rate",
     "grad_norm": "train.grad_norm",
     "mean_token_accuracy": "train.accuracy",
@@ -32,15 +33,17 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         options: Options,
         clock: Clock,
         reporter: Reporter,
-        validation_loss: Callable[[Any], float] | None,
+        validate: Callable[[Any], dict[str, float]] | None,
+        best: Best,
+        folder: Path,
     ) -> None:
         self.options, self.clock, self.reporter = options, clock, reporter
-        self.validation_loss = validation_loss
+        self.validate, self.best, self.folder = validate, best, folder
         self.stopped = "done"
         self.last: dict[str, float] = {}
         self._saved_at = time.monotonic()
         self._logged = (0.0, 0)  # seconds and tokens at the last point
-        self._validated = -1
+        self._epoch_ended = False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -61,8 +64,14 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             control.should_save = True
         if control.should_save:
             self._saved_at = time.monotonic()
-        if state.global_step >= state.max_steps:
+        if state.global_step >= state.max_steps or self._validation_is_due(state, control):
             control.should_log = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self.validate is not None and self.options.eval_strategy == "epoch":
+            self._epoch_ended = control.should_log = True
 
     def on_log(
         self,
@@ -73,24 +82,44 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         model: Any = None,
         **_: Any,
     ) -> None:
-        if not logs or "loss" not in logs:
+        if not logs or "loss" not in logs or state.global_step <= self.clock.logged_step:
             return
         values = {ours: float(logs[theirs]) for theirs, ours in NAMES.items() if theirs in logs}
+        # Our own mean: that of the trainer forgets, on resume, the steps since the last point.
+        n_steps = state.global_step - self.clock.logged_step
+        values["train.loss"] = mean_of_processes(self.clock.loss_sum / n_steps)
+        self.clock.loss_sum, self.clock.logged_step = 0.0, state.global_step
         seconds, tokens = self.clock.elapsed_s, self.clock.tokens
         rate = (tokens - self._logged[1]) / max(seconds - self._logged[0], 1e-6)
         values["train.tokens_per_second"] = rate
         self._logged = (seconds, tokens)
-        if self.validation_loss is not None and self._validation_is_due(state, control):
-            self._validated = state.global_step
-            values["val.loss"] = self.validation_loss(model)
+        if self.validate is not None and self._validation_is_due(state, control):
+            self.clock.validated_step, self._epoch_ended = state.global_step, False
+            values |= self.validate(model)
+            self._judge(state.global_step, values, model, control)
         self.last.update(values)
         self.reporter.metric(state.global_step, values, tokens)
         self.reporter.progress(state.global_step, self._total(state))
 
+    def _judge(
+        self, step: int, values: dict[str, float], model: Any, control: TrainerControl
+    ) -> None:
+        """Keep the weights of the best measurement; stop when it was long ago."""
+        if self.best.note(step, values[self.best.metric]):
+            self.best.keep(model, self.folder)
+        elif self.best.is_over and not control.should_training_stop:
+            self._stop("early", control)
+
     def _validation_is_due(self, state: TrainerState, control: TrainerControl) -> bool:
-        since = state.global_step - max(self._validated, 0)
-        ending = control.should_training_stop or state.global_step >= state.max_steps
-        return ending or self._validated < 0 or since >= self.options.eval_steps
+        if self.validate is None or self.options.eval_strategy == "no":
+            return False
+        step, last = int(state.global_step), self.clock.validated_step
+        ending = control.should_training_stop or step >= state.max_steps
+        if ending or self._epoch_ended:
+            return step > last
+        if self.options.eval_strategy == "epoch":
+            return False
+        return last < 0 or step - last >= self.options.eval_steps
 
     def _total(self, state: TrainerState) -> int:
         """Steps to expect: fewer than planned when the time will run out first."""
@@ -105,3 +134,15 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         control.should_training_stop = True
         control.should_log = True
         control.should_save = True
+
+
+def mean_of_processes(value: float) -> float:
+    """The mean over all processes of the training; the value itself where there is one."""
+    import torch
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    shared = torch.tensor(value, device="cuda" if torch.cuda.is_available() else "cpu")
+    distributed.all_reduce(shared)
+    return float(shared) / int(distributed.get_world_size())

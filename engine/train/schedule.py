@@ -8,19 +8,25 @@ schedule depends on steps alone and a resumed training equals an uninterrupted o
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
+from typing import Literal
 
+Shape = Literal["linear", "cosine", "constant"]
 CLOCK_FILE = "clock.json"
 FINAL_RATE = 0.02  # share of the peak learning rate that is left at the very end
 
 
 class Clock:
-    """Seconds and tokens of one training over all its attempts; saved in every checkpoint."""
+    """What one training counts over all its attempts; saved in every checkpoint."""
 
     def __init__(self, max_seconds: float | None) -> None:
         self.max_seconds = max_seconds
         self.tokens = 0
+        self.loss_sum = 0.0  # of the steps since the last point of the curves
+        self.logged_step = 0
+        self.validated_step = -1
         self._before_s = 0.0
         self._started = time.monotonic()
 
@@ -29,10 +35,19 @@ class Clock:
         if checkpoint is not None and (checkpoint / CLOCK_FILE).is_file():
             saved = json.loads((checkpoint / CLOCK_FILE).read_text())
             self._before_s, self.tokens = float(saved["elapsed_s"]), int(saved["tokens"])
+            self.loss_sum = float(saved.get("loss_sum", 0.0))
+            self.logged_step = int(saved.get("logged_step", 0))
+            self.validated_step = int(saved.get("validated_step", -1))
         self._started = time.monotonic()
 
     def save(self, folder: Path) -> None:
-        state = {"elapsed_s": self.elapsed_s, "tokens": self.tokens}
+        state = {
+            "elapsed_s": self.elapsed_s,
+            "tokens": self.tokens,
+            "loss_sum": self.loss_sum,
+            "logged_step": self.logged_step,
+            "validated_step": self.validated_step,
+        }
         (folder / CLOCK_FILE).write_text(json.dumps(state))
 
     @property
@@ -45,9 +60,13 @@ class Clock:
         return min(1.0, self.elapsed_s / self.max_seconds) if self.max_seconds else 0.0
 
 
-def rate_factor(progress: float, warmup_ratio: float) -> float:
-    """Share of the peak learning rate at `progress` (0–1): linear up, then linear down."""
+def rate_factor(progress: float, warmup_ratio: float, shape: Shape = "linear") -> float:
+    """Share of the peak learning rate at `progress` (0–1): linear up, then down as `shape` says."""
     if progress < warmup_ratio:
         return max(progress / warmup_ratio, 1e-3)
-    left = (1.0 - progress) / max(1.0 - warmup_ratio, 1e-9)
-    return FINAL_RATE + (1.0 - FINAL_RATE) * max(left, 0.0)
+    if shape == "constant":
+        return 1.0
+    left = max((1.0 - progress) / max(1.0 - warmup_ratio, 1e-9), 0.0)
+    if shape == "cosine":
+        left = 0.5 * (1.0 - math.cos(math.pi * left))
+    return FINAL_RATE + (1.0 - FINAL_RATE) * left

@@ -1,9 +1,9 @@
 """Supervised fine-tuning: imitate the assistant of a dataset's chat records.
 
-Algorithm: cross entropy on the assistant's tokens, AdamW, linear warm-up and decay; TRL's
-SFTTrainer does the steps. Ours: encoding (`data.py`), the schedule by time (`schedule.py`), staged
-checkpoints, cancel, the check for a broken loss. Left out: packing (on CPU it did not finish, and
-short records gain nothing) and several processes.
+Algorithm: cross entropy on the assistant's tokens, AdamW, warm-up and decay; TRL's SFTTrainer does
+the steps. Ours: encoding and packing (`data.py`; TRL's packing needs flash attention), the schedule
+by time (`schedule.py`), the best weights (`best.py`), staged checkpoints, cancel, the check for a
+broken loss. In several processes (`accelerate launch`) the first one writes and reports.
 By hand: `python -m engine RUN_DIR` with a config of kind `sft`.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from datasets import Dataset
@@ -26,10 +26,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import SFTConfig, SFTTrainer
 
 from engine.errors import TrainingError
+from engine.train.best import Best
 from engine.train.callbacks import Progress
 from engine.train.checkpoints import publish_folder
 from engine.train.data import Example, collate
-from engine.train.schedule import Clock, rate_factor
+from engine.train.schedule import Clock, Shape, rate_factor
 
 EXPLODED_LOSS = 50.0  # the loss of guessing among e^50 words: nothing sane gets there
 
@@ -55,12 +56,20 @@ class Options:
     gradient_accumulation_steps: int = 1
     learning_rate: float = 5e-6
     warmup_ratio: float = 0.03
+    schedule: Shape = "linear"
     weight_decay: float = 0.0
     seed: int = 0
     max_seconds: float | None = None
     max_steps: int | None = None
     log_steps: int = 5
+    eval_strategy: Literal["steps", "epoch", "no"] = "steps"
     eval_steps: int = 20
+    best_metric: str = "val.loss"
+    best_is_greater: bool = False
+    keep_best: bool = False
+    patience: int | None = None
+    packing: bool = False
+    sequence_length: int = 2048
     save_seconds: float | None = 60.0
     save_steps: int | None = None
     lora: dict[str, Any] = field(default_factory=dict)  # empty: all weights are trained
@@ -68,9 +77,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a training ended: `stopped` is "done", "time" or "cancelled".
+    """How a training ended: `stopped` is "done", "time", "early" or "cancelled".
 
-    `model` is what was trained: the model itself, or the model with its adapter around it.
+    `model` is what was trained: the model itself, or the model with its adapter around it; its
+    weights are those of `best_step` where the best ones were kept, else of the last step.
     """
 
     model: Any
@@ -79,13 +89,15 @@ class Outcome:
     tokens: int
     seconds: float
     metrics: dict[str, float]
+    best_step: int | None = None
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with staged checkpoints, a schedule that knows time, and a watch on the loss."""
 
     clock: Clock
-    warmup_ratio: float
+    options: Options
+    best: Best
     saved: Callable[[Path, int], None]
     target: Path
 
@@ -94,7 +106,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
 
         def factor(step: int) -> float:
             progress = max(step / max(num_training_steps, 1), self.clock.time_share)
-            return rate_factor(progress, self.warmup_ratio)
+            return rate_factor(progress, self.options.warmup_ratio, self.options.schedule)
 
         self.lr_scheduler = LambdaLR(optimizer or self.optimizer, factor)
         return self.lr_scheduler
@@ -104,8 +116,9 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     ) -> Tensor:
         """One forward and backward pass. Raises TrainingError for a broken loss (R21)."""
         records = inputs.pop("record")
-        self.clock.tokens += int(inputs["attention_mask"].sum())
+        self.clock.tokens += int(inputs.pop("n_tokens")) * self.accelerator.num_processes
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        self.clock.loss_sum += float(loss)
         if not math.isfinite(float(loss)) or float(loss) > EXPLODED_LOSS:
             shown = ", ".join(str(r) for r in records.tolist()[:20])
             raise TrainingError(
@@ -123,6 +136,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         step = self.state.global_step
         staged = Path(self.args.output_dir) / f"checkpoint-{step}"
         self.clock.save(staged)
+        self.best.save(staged, self.target)
         publish_folder(staged, self.target / f"step-{step}")
         self.saved(self.target / f"step-{step}", step)
 
@@ -143,36 +157,46 @@ def train(
     Raises TrainingError for a broken loss. Cancel: stops after the running step and saves.
     """
     torch.manual_seed(options.seed)
-    clock = Clock(options.max_seconds)
+    clock, pad_id = Clock(options.max_seconds), int(tokenizer.pad_token_id)
+    best = Best(
+        options.best_metric, greater=options.best_is_greater, keeps_weights=options.keep_best,
+        patience=options.patience,
+    )  # fmt: skip
+    width = options.sequence_length if options.packing else None
     trainer = Trainer(
         model,
         args=_arguments(options, folder / ".staged"),
         train_dataset=_dataset(training),
         processing_class=tokenizer,
-        data_collator=partial(collate, pad_id=int(tokenizer.pad_token_id)),
+        data_collator=partial(collate, pad_id=pad_id, pack_to=width),
         peft_config=_adapter(options),
     )
-    trainer.clock, trainer.warmup_ratio = clock, options.warmup_ratio
+    trainer.clock, trainer.options, trainer.best = clock, options, best
     trainer.target, trainer.saved = folder, reporter.checkpoint
-    loss_of = partial(validation_loss, examples=validation, pad_id=int(tokenizer.pad_token_id))
-    watch = Progress(options, clock, reporter, loss_of if validation else None)
+    validate = partial(measure, examples=validation, pad_id=pad_id)
+    watch = Progress(options, clock, reporter, validate if validation else None, best, folder)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(watch)
     clock.start(resume)
+    best.load(resume, folder)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     shutil.rmtree(folder / ".staged", ignore_errors=True)
-    step = trainer.state.global_step
-    return Outcome(trainer.model, step, watch.stopped, clock.tokens, clock.elapsed_s, watch.last)
+    restored = watch.stopped != "cancelled" and best.restore(trainer.model, folder)
+    return Outcome(
+        trainer.model, trainer.state.global_step, watch.stopped, clock.tokens, clock.elapsed_s,
+        watch.last, best.step if restored else None,
+    )  # fmt: skip
 
 
 @torch.no_grad()
-def validation_loss(
+def measure(
     model: PreTrainedModel, examples: Sequence[Example], pad_id: int, batch_size: int = 64
-) -> float:
-    """Mean cross entropy of an assistant's token over `examples`, in nats."""
+) -> dict[str, float]:
+    """val.loss: mean cross entropy of an assistant's token, in nats; val.accuracy: share of those
+    tokens that were the most likely ones."""
     was_training = model.training
     model.eval()
-    total, count = 0.0, 0
+    total, right, count = 0.0, 0, 0
     for start in range(0, len(examples), batch_size):
         batch = collate([e._asdict() for e in examples[start : start + batch_size]], pad_id)
         batch = {key: value.to(model.device) for key, value in batch.items()}
@@ -180,9 +204,10 @@ def validation_loss(
         labels = batch["labels"][:, 1:].reshape(-1)  # (B·(T-1),)
         flat = logits[:, :-1].reshape(-1, logits.shape[-1]).float()
         total += float(nn.functional.cross_entropy(flat, labels, reduction="sum"))
+        right += int((flat.argmax(-1) == labels).sum())
         count += int((labels >= 0).sum())
     model.train(was_training)
-    return total / max(count, 1)
+    return {"val.loss": total / max(count, 1), "val.accuracy": right / max(count, 1)}
 
 
 def _arguments(options: Options, staging: Path) -> SFTConfig:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from apps.accounts.errors import Refused
 from apps.checkpoints import queries, seeds, services
+from apps.checkpoints.card import list_downloads, model_card, open_download
 from apps.runs.models import Run
 from tests.games import make_run
 
@@ -33,9 +36,28 @@ def test_a_list_shows_scores_at_a_fixed_cost(project, checkpoint, django_assert_
 
 
 def test_the_card_says_how_well_it_plays_and_that_worlds_leaked(checkpoint):
-    card = queries.model_card(checkpoint)
+    card = model_card(checkpoint)
     assert "3.50 achievements (3.00 to 4.00)" in card
     assert "leaked" in card
+
+
+def test_the_readme_that_is_downloaded_knows_the_evaluations_that_ended_since(project, announce):
+    files = {"config.json": b"{}", "README.md": b"as it was written"}
+    resolved = {"hyperparameters": {"learning_rate": 0.003}}
+    made = announce(make_run(project, "base", model="a/b", resolved=resolved), files=files)
+    before = {file.path: file for file in list_downloads(made)}["README.md"]
+    result = {"n": 20, "unique": {"n": 20, "mean": 4.5, "low": 4.0, "high": 5.0}}
+    run = make_run(project, "eval", model="a/b")
+    Run.objects.filter(pk=run.pk).update(state="succeeded", result=result)
+    listed = {file.path: file for file in list_downloads(made)}["README.md"]
+    stored = queries.get_file(project=project, uid=made.uid, path="README.md")
+    content, size = open_download(stored)
+    text = b"".join(content)
+    assert (size, hashlib.sha256(text).hexdigest()) == (listed.size, listed.sha256)
+    assert before.sha256 != listed.sha256
+    assert b"4.50 achievements (4.00 to 5.00)" in text
+    assert b'"learning_rate": 0.003' in text
+    assert text.startswith(b"---\nlibrary_name: transformers")
 
 
 def test_a_stranger_sees_no_checkpoint(checkpoint, mallory):

@@ -13,9 +13,9 @@ from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
 from apps.api.shapes import Listed, RowId
 from apps.checkpoints import queries, services
+from apps.checkpoints.card import list_downloads, model_card, open_download
 from apps.checkpoints.models import CheckpointFile
 from apps.checkpoints.queries import CheckpointRow
-from apps.runs import storage
 from apps.runs.models import RunInput
 
 router = Router(tags=["checkpoints"])
@@ -97,8 +97,8 @@ def get_checkpoint(request: HttpRequest, uid: str) -> dict[str, Any]:
     actor = actor_of(request)
     found = queries.get_checkpoint(project=actor.project, uid=uid).checkpoint
     names = ("path", "sha256", "size")
-    files = [{n: getattr(file, n) for n in names} for file in queries.list_files(found)]
-    return {**_answer(actor, uid), "files": files, "card": queries.model_card(found)}
+    files = [{n: getattr(file, n) for n in names} for file in list_downloads(found)]
+    return {**_answer(actor, uid), "files": files, "card": model_card(found)}
 
 
 @router.get("/checkpoints/{uid}/files/{path:path}")
@@ -137,9 +137,10 @@ def delete_checkpoint(request: HttpRequest, uid: str) -> Status[None]:
 
 def stream_file(file: CheckpointFile) -> StreamingHttpResponse:
     """A stored file as a download under its own name."""
-    response = StreamingHttpResponse(storage.open_stream(file.storage_key))
+    content, size = open_download(file)
+    response = StreamingHttpResponse(content)
     response["Content-Type"] = "application/octet-stream"
-    response["Content-Length"] = str(file.size)
+    response["Content-Length"] = str(size)
     name = "".join(c for c in file.path.rpartition("/")[2] if c.isprintable())
     response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response["ETag"] = f'"{file.sha256}"'

@@ -1,10 +1,12 @@
-"""All writes of checkpoints and their servers: `serving.py`; files on disk: `files.py`.
+"""All writes of checkpoints and their servers: `serving.py`; files on disk: `files.py`;
+what only serves resume: `resume.py`.
 
 Rows of checkpoints are made by `apps.checkpoints.ingest`.
 """
 
 from apps.checkpoints.services.files import local_folder
 from apps.checkpoints.services.registry import delete_checkpoint, request_serve, request_stop
+from apps.checkpoints.services.resume import keep_newest, sweep_resume
 from apps.checkpoints.services.serving import (
     ServerClaim,
     WantedModel,
@@ -32,6 +34,7 @@ __all__ = [
     "claim_server",
     "delete_checkpoint",
     "hand_back_server",
+    "keep_newest",
     "list_wanted",
     "local_folder",
     "model_failed",
@@ -47,6 +50,7 @@ __all__ = [
     "server_ready",
     "stop_model",
     "stop_server",
+    "sweep_resume",
     "touch_models",
     "want_model",
 ]

@@ -12,10 +12,10 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.errors import not_found
 from apps.accounts.models import Role
 from apps.checkpoints import queries, services
+from apps.checkpoints.card import list_downloads, model_card, open_download
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.queries import lineage
 from apps.launch import services as launch
-from apps.runs import storage
 from apps.runs.models import Run
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import text_of
@@ -56,8 +56,8 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
         "lineage": lineage(row),
         "versus": versus(row.base, [score.run_id for score in found.scores]),
         "evaluate": f"/configs/new/?file={task}_eval_base.toml&{name}",
-        "files": queries.list_files(row),
-        "card": queries.model_card(row),
+        "files": list_downloads(row),
+        "card": model_card(row),
         "top": max([1.0, *(score.main.high for score in found.scores)]) * 1.05,
     }
     return draw(request, "checkpoints/page.html", context)
@@ -103,9 +103,8 @@ def _play(request: PageRequest, row: Checkpoint) -> Run:
 @page()
 def file(request: PageRequest, uid: str, name: str) -> HttpResponseBase:
     found = queries.get_file(project=request.actor.project, uid=uid, path=name)
-    response = StreamingHttpResponse(
-        storage.open_stream(found.storage_key), content_type="application/octet-stream"
-    )
-    response["Content-Length"] = str(found.size)
+    content, size = open_download(found)
+    response = StreamingHttpResponse(content, content_type="application/octet-stream")
+    response["Content-Length"] = str(size)
     response["Content-Disposition"] = "attachment"
     return response
