@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from engine.train.data import Example
     from engine.train.sft import Options, Outcome
 
-LEAST_KEPT = 2  # the one being ingested and the one before
+KEPT_CHECKPOINTS = 2  # the one being ingested and the one before
 
 
 class JobReporter:
     """Turns what the trainer says into events of the run."""
 
-    def __init__(self, job: Job, method: str, keep_last: int = LEAST_KEPT) -> None:
+    def __init__(self, job: Job, method: str, keep_last: int = KEPT_CHECKPOINTS) -> None:
         self.job, self.method = job, method
-        self.keep_last = max(keep_last, LEAST_KEPT)
+        self.keep_last = max(keep_last, KEPT_CHECKPOINTS)
         self.saved: list[Path] = []
 
     def metric(self, step: int, values: dict[str, float], tokens: int) -> None:
