@@ -31,6 +31,7 @@ from engine.errors import TrainingError
 MAX_GRAD_NORM = 1.0
 EXPLODED_NORM = 1e4  # of the gradient before clipping; healthy ones stay below 10
 STATE_FILE = "optimizer.pt"
+FIGURES = ("loss", "grad_norm", "entropy", "kl", "clip_fraction")  # 0 where no step was taken
 
 
 class Sample(NamedTuple):
@@ -99,13 +100,13 @@ class Learner:
             group["lr"] = rate
         torch.manual_seed(seed)  # dropout of adapters
         self.model.train()
-        sums, n_steps = dict[str, float](), 0
+        sums, n_steps = dict.fromkeys(FIGURES, 0.0), 0
         for chosen in self._steps(samples, torch.Generator().manual_seed(seed)):
             for name, value in self._step(chosen, n_steps).items():
                 sums[name] = sums.get(name, 0.0) + value
             n_steps += 1
         self.model.eval()
-        return {name: value / n_steps for name, value in sums.items()} if n_steps else {}
+        return {name: value / max(n_steps, 1) for name, value in sums.items()}
 
     def _steps(
         self, samples: Sequence[Sample], generator: torch.Generator

@@ -213,7 +213,9 @@ def _plan_rl(plan: RunPlan, project: Project, wanted: RlPlan) -> None:
         plan.leaked_seeds = leaked_seeds(
             found.checkpoint,
             task=plan.task,
-            world_version=world_of(plan.task, wanted.evaluation_options),
+            world_version=world_of(
+                plan.task, {**wanted.evaluation_options, "math": wanted.evaluation_options}
+            ),
             seeds=wanted.evaluation_seeds,
         )
     if plan.leaked_seeds:

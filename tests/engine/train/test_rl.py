@@ -1,0 +1,173 @@
+"""Iterations of the trainer on real games: exact tokens, resume, what is recorded and told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.config.rl_plan import RlPlan
+from engine.errors import TrainingError
+from engine.lease import Cancellation
+from engine.rollout.views import LiveViews
+from engine.traces.record import Trace
+from engine.train.grpo import collate, score
+from engine.train.policy import load_policy
+from engine.train.rl import RlTrainer
+from engine.train.rl_play import Sample, trained_turns, training_seeds
+from tests.engine.train.players import rl_plan
+
+pytestmark = pytest.mark.slow
+
+
+class Notes:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.points: dict[int, dict[str, float]] = {}
+        self.stored: list[Trace] = []
+        self.saved: list[Path] = []
+        self.warnings: list[str] = []
+
+    def metric(self, step: int, values: dict[str, float], tokens: int) -> None:
+        del tokens
+        self.points[step] = values
+
+    def progress(self, done: int, total: int) -> None:
+        del done, total
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    async def store(self, trace: Trace) -> None:
+        self.stored.append(trace)
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        del step
+        self.saved.append(folder)
+
+
+def make_trainer(
+    plan: RlPlan, player: Path, folder: Path, resume: Path | None = None
+) -> tuple[RlTrainer, Notes]:
+    notes = Notes()
+    policy = load_policy(player, plan.method, plan.lora, resume)
+    views = LiveViews(lambda _: None, "test/player")
+    trainer = RlTrainer(plan, policy, folder, notes, views, Cancellation())
+    if resume:
+        trainer.resume(resume)
+    return trainer, notes
+
+
+def weights(trainer: RlTrainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.policy.model.parameters()])
+
+
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_the_ids_sampled_in_games_are_the_ids_trained(
+    player: Path, tmp_path: Path, lockstep: bool
+) -> None:
+    plan = rl_plan(lockstep=lockstep)
+    trainer, notes = make_trainer(plan, player, tmp_path)
+    played = trainer.player.play(1, notes.store)
+    samples = [
+        Sample(turn.prompt_ids, turn.completion_ids, turn.logprobs, 1.0, "")
+        for trace in played.traces
+        for turn in trace.turns
+    ]
+    assert len(samples) > 20
+    batch = collate(samples, int(trainer.policy.tokenizer.pad_token_id))
+    scores = score(trainer.policy.model, batch, plan.temperature)
+    distance = (scores.logprobs.detach() - batch.old) * batch.mask
+    assert float(distance.abs().max()) < 1e-3
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(player: Path, tmp_path: Path) -> None:
+    plan = rl_plan()
+    whole, all_points = make_trainer(plan, player, tmp_path / "whole")
+    whole.train()
+    first = tmp_path / "whole" / "step-1"
+    again, later = make_trainer(plan, player, tmp_path / "again", first)
+    again.train(first)
+    assert sorted(later.points) == [2, 3]
+    for step, values in later.points.items():
+        assert values["train.loss"] != 0
+        assert values["train.loss"] == pytest.approx(all_points.points[step]["train.loss"], 1e-4)
+        assert values["train.reward"] == all_points.points[step]["train.reward"]
+    assert torch.equal(weights(whole), weights(again))
+
+
+def test_every_world_is_fresh_recorded_and_never_a_held_out_one(
+    player: Path, tmp_path: Path
+) -> None:
+    plan = replace(rl_plan(), seed_start=50, evaluation_seeds=(51, 53), evaluate_every=10)
+    trainer, notes = make_trainer(plan, player, tmp_path)
+    trainer.train()
+    worlds = [seed for number in (1, 2, 3) for seed in training_seeds(plan, number)]
+    assert worlds == [50, 52, 54, 55, 56, 57]
+    assert {trace.summary.seed for trace in notes.stored} == set(worlds)
+    assert {trace.summary.policy_version for trace in notes.stored} == {1, 2, 3}
+    assert {"eval.reward"} <= notes.points[1].keys() & notes.points[4].keys()
+
+
+def test_every_figure_is_told_at_every_iteration(player: Path, tmp_path: Path) -> None:
+    trainer, notes = make_trainer(rl_plan(), player, tmp_path)
+    trainer.train()
+    names = set(notes.points[1])
+    assert all(set(values) == names for values in notes.points.values())
+    assert names >= {
+        "train.reward", "train.reward_std", "train.reward_low", "train.entropy", "train.kl",
+        "train.clip_fraction", "train.grad_norm", "groups.dead", "tokens.completion",
+        "train.tokens_per_second", "time.generate", "time.environment", "time.train", "time.sync",
+        "reward.event", "reward.step", "achievement.collect_wood",
+    }  # fmt: skip
+
+
+def test_an_adapter_learns_and_the_base_stays(player: Path, tmp_path: Path) -> None:
+    plan = replace(rl_plan(iterations_per_epoch=1), method="lora")
+    trainer, _ = make_trainer(plan, player, tmp_path)
+    before = {n: p.detach().clone() for n, p in trainer.policy.model.named_parameters()}
+    trainer.train()
+    changed = [
+        n
+        for n, p in trainer.policy.model.named_parameters()
+        if not torch.equal(p.detach(), before[n])
+    ]
+    assert changed
+    assert all("lora_" in name for name in changed)
+    assert (tmp_path / "step-1" / "adapter_model.safetensors").is_file()
+
+
+def test_cut_off_answers_and_broken_games_are_not_trained_on(player: Path, tmp_path: Path) -> None:
+    plan = replace(rl_plan(), max_tokens=3)
+    trainer, notes = make_trainer(plan, player, tmp_path)
+    played = trainer.player.play(1, notes.store)
+    cut = [t for trace in played.traces for t in trace.turns if t.finish_reason == "length"]
+    assert cut
+    for trace in played.traces:
+        used = trained_turns(plan, trace)
+        assert [t.finish_reason != "length" for t in trace.turns] == used
+        trace.summary.ended = "model_error"
+        assert not any(trained_turns(plan, trace))
+
+
+def test_r21_an_exploding_training_names_iteration_step_and_games(
+    player: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, notes = make_trainer(rl_plan(), player, tmp_path)
+    play = trainer.player.play
+
+    def poison(number: int, store: Any) -> Any:
+        if number == 3:
+            with torch.no_grad():
+                next(trainer.policy.model.parameters()).fill_(float("nan"))
+        return play(number, store) if number < 3 else last[0]
+
+    last = [play(1, notes.store)]
+    monkeypatch.setattr(trainer.player, "play", poison)
+    with pytest.raises(TrainingError, match=r"iteration 3, step 1 .*loss is nan.*seed \d+ game"):
+        trainer.train()
+    assert notes.saved[-1].name == "step-2"
