@@ -64,6 +64,17 @@ def items(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def pairs(name: str) -> dict[str, str]:
+    """A comma-separated list of `this=that`."""
+    found = {}
+    for item in items(name):
+        left, _, right = (part.strip() for part in item.partition("="))
+        if not left or not right or left == right:
+            raise SettingError(f"{name}: {item!r} is not THIS=THAT")
+        found[left] = right
+    return found
+
+
 def path(name: str, default: Path) -> Path:
     """An absolute path; `~` is expanded."""
     value = text(name)

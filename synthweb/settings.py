@@ -42,6 +42,9 @@ ALLOW_HOSTS = [
     *env.items("SYNTHWEB_ALLOW_HOSTS"),
 ]
 
+# Base models that stand for others here, beside the aliases that the settings page holds.
+MODEL_ALIASES = env.pairs("SYNTHWEB_MODEL_ALIASES")
+
 DEBUG = env.flag("SYNTHWEB_DEBUG")
 SECRETS_DIR = SYNTHWEB_HOME / "secrets"
 SECRET_KEY = env.kept_secret("SYNTHWEB_SECRET_KEY", SECRETS_DIR / "secret_key")

@@ -17,6 +17,9 @@ from synthweb.children import children, logs_dir
 from synthweb.ports import port_is_free
 from synthweb.supervisor import Supervisor
 
+# What the greeting names; nothing is set by it.
+ASKED_FOR, STAND_IN = "Qwen/Qwen3-4B", "synthweb/crafter-small"
+
 
 class AlreadyRunning(RuntimeError):
     """Another supervisor holds this home; the message names its pid."""
@@ -74,6 +77,10 @@ def _welcome(seconds: float) -> None:
     first = credentials.show_once(settings.SYNTHWEB_HOME)
     if first is not None:
         _say(f"  user      {first.user}\n  password  {first.password}")
+        _say(f"  synth-ai  set -a; . {credentials.path_in(settings.SYNTHWEB_HOME)}")
+        _say(f"            Without a GPU, let a small model stand for {ASKED_FOR}: one click at")
+        _say(f"            {settings.PUBLIC_URL}/settings/#aliases, or SYNTHWEB_MODEL_ALIASES=")
+        _say(f"            {ASKED_FOR}={STAND_IN}")
     _say(f"  keys      {credentials.path_in(settings.SYNTHWEB_HOME)}")
     _say(f"  logs      {logs_dir()}\nCtrl-C stops all of it.\n")
 

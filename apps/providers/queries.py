@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from django.conf import settings
+
 from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Project
 from apps.providers.crypto import decrypt
@@ -21,6 +23,14 @@ class Price(NamedTuple):
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+
+
+class Alias(NamedTuple):
+    """A base model id that stands for another one here."""
+
+    requested: str
+    resolved: str
+    from_environment: bool  # the page cannot remove it
 
 
 def list_providers(*, project: Project) -> list[Provider]:
@@ -95,9 +105,12 @@ def price_of(provider: Provider, model: str) -> Price | None:
 def resolve_alias(*, project: Project, model: str) -> str:
     """The model id that stands for `model` here by the operator's choice; else `model` itself."""
     row = ModelAlias.objects.filter(project=project, requested=model).first()
-    return row.resolved if row else model
+    return row.resolved if row else settings.MODEL_ALIASES.get(model, model)
 
 
-def list_aliases(*, project: Project) -> list[ModelAlias]:
-    """The operator's aliases, by name."""
-    return list(ModelAlias.objects.filter(project=project).order_by("requested"))
+def list_aliases(*, project: Project) -> list[Alias]:
+    """The operator's aliases by name; one that is set on the page wins over the environment's."""
+    rows = ModelAlias.objects.filter(project=project).values_list("requested", "resolved")
+    found = {name: Alias(name, to, True) for name, to in settings.MODEL_ALIASES.items()}
+    found |= {name: Alias(name, to, False) for name, to in rows}
+    return sorted(found.values())

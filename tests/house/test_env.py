@@ -48,6 +48,15 @@ def test_a_secret_may_stand_in_a_file_but_not_in_both(monkeypatch, tmp_path):
         env.secret("SYNTHWEB_PROBE_SECRET")
 
 
+def test_pairs_are_read_and_half_a_pair_is_refused(monkeypatch):
+    monkeypatch.setenv("SYNTHWEB_PROBE", "a/b=c/d, e=f")
+    assert env.pairs("SYNTHWEB_PROBE") == {"a/b": "c/d", "e": "f"}
+    for wrong in ("a", "a=", "=b", "a=a"):
+        monkeypatch.setenv("SYNTHWEB_PROBE", wrong)
+        with pytest.raises(env.SettingError, match="SYNTHWEB_PROBE"):
+            env.pairs("SYNTHWEB_PROBE")
+
+
 def test_an_unreadable_secret_file_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("SYNTHWEB_PROBE_SECRET_FILE", str(tmp_path / "missing"))
     with pytest.raises(env.SettingError, match=r"SYNTHWEB_PROBE_SECRET_FILE=.*missing"):

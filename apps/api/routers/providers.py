@@ -128,7 +128,7 @@ def test_provider(request: HttpRequest, provider_id: int) -> dict[str, Any]:
 def list_aliases(request: HttpRequest) -> dict[str, Any]:
     """Base model ids that stand for another one here."""
     rows = queries.list_aliases(project=actor_of(request).project)
-    return {"items": [{"requested": r.requested, "resolved": r.resolved} for r in rows]}
+    return {"items": [row._asdict() for row in rows]}
 
 
 @router.post("/aliases", response={201: AliasIn})

@@ -18,6 +18,9 @@ from apps.providers.queries import resolve_alias
 from engine.config import load_toml
 
 FILES = ("crafter_base.toml", "math_base.toml")
+# What configs made for GPUs name most; the operator may let the small model stand for them.
+STAND_IN = "synthweb/crafter-small"
+OFFERED = ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B")
 
 
 @cache
@@ -42,3 +45,13 @@ def missing_starter(project: Project, model: str) -> str:
 def missing_starters(project: Project, models: Iterable[str]) -> list[str]:
     """All of them that are missing for `models`, each once."""
     return sorted({missing_starter(project, model) for model in models} - {""})
+
+
+def offered_aliases(project: Project) -> list[str]:
+    """Those of OFFERED that are neither on this machine nor stood for."""
+    return [
+        model
+        for model in OFFERED
+        if resolve_alias(project=project, model=model) == model
+        and find_model(project.pk, model) is None
+    ]

@@ -12,6 +12,7 @@ from apps.accounts import services as accounts
 from apps.accounts.errors import not_found
 from apps.accounts.models import ApiKey, Role
 from apps.accounts.queries import SCOPES, list_keys, list_members
+from apps.launch.services.starters import STAND_IN, offered_aliases
 from apps.providers import queries as providers
 from apps.providers import services
 from apps.runs.queries import list_workers
@@ -30,6 +31,8 @@ def _overview(request: PageRequest, **extra: object) -> HttpResponse:
     context = {
         "providers": providers.list_providers(project=project),
         "aliases": providers.list_aliases(project=project),
+        "offered": offered_aliases(project),
+        "stand_in": STAND_IN,
         "keys": list_keys(project),
         "members": list_members(project),
         "workers": list_workers(),
@@ -105,7 +108,9 @@ def remove(request: PageRequest, provider_id: int) -> HttpResponse:
 @require_POST
 @page(Role.ADMIN)
 def alias(request: PageRequest) -> HttpResponse:
-    requested = text_of(request.POST, "requested") or ""
+    """Set or end an alias, or those of several models at once."""
     resolved = text_of(request.POST, "resolved") or ""
-    services.set_alias(actor=request.actor, requested=requested, resolved=resolved)
+    for requested in request.POST.getlist("requested")[:20] or [""]:
+        name = requested.replace("\0", "")
+        services.set_alias(actor=request.actor, requested=name, resolved=resolved)
     return go(request, "/settings/#aliases", "The alias is set." if resolved else "It is removed.")
