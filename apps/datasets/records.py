@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from apps.datasets.selection import select_turns
 from apps.traces.models import Episode
 from apps.traces.queries import load_trace
+from engine.traces.curation import Curator, led_to
 from engine.traces.record import Trace, Turn
 
 if TYPE_CHECKING:
@@ -24,19 +25,32 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 
-def episode_records(episode: Episode, wanted: DatasetFilter) -> Iterator[Record]:
+def episode_records(
+    episode: Episode, wanted: DatasetFilter, curator: Curator | None = None
+) -> Iterator[Record]:
     """The records of one game. Raises StorageError when its payload is missing or damaged.
 
-    Of a branch only what was played after the fork: the turns before are the original's.
+    `curator`: leaves out doubles and too many of a kind, over all games that it sees. Of a branch
+    only what was played after the fork: the turns before are the original's.
     """
     trace = load_trace(episode)
     unlocked: list[str] = []
     own = [turn for turn in trace.turns if turn.first_step >= (episode.forked_at_step or 0)]
     kept = {turn.index for turn in select_turns(own, wanted)}
+    unlocks = {turn.index: turn.unlocked for turn in trace.turns}
     for turn in trace.turns:
         unlocked += [name for name in turn.unlocked if name not in unlocked]
-        if turn.index in kept and (turn.content or turn.raw_calls):
-            yield _record(episode, trace, turn, list(unlocked))
+        if turn.index not in kept or not (turn.content or turn.raw_calls):
+            continue
+        record = _record(episode, trace, turn, list(unlocked))
+        goal = led_to(unlocks, turn.index)
+        if curator is None or curator.keeps(json.dumps(record["messages"]).encode(), goal):
+            yield record
+
+
+def make_curator(wanted: DatasetFilter) -> Curator:
+    """What a filter asks of all its records together."""
+    return Curator(dedupe=wanted.dedupe, max_per_achievement=wanted.max_per_achievement)
 
 
 def _record(episode: Episode, trace: Trace, turn: Turn, unlocked: list[str]) -> Record:

@@ -16,6 +16,7 @@ from apps.accounts.errors import Refused
 from apps.accounts.models import Project
 from apps.runs.models import Run
 from apps.traces.models import Episode, Label, Unlock
+from engine.traces.curation import in_split, turns_before
 from engine.traces.record import Turn
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ def select_episodes(*, project: Project, wanted: DatasetFilter) -> list[int]:
     """The ids of the games that a filter means, best first. Raises Refused for unknown runs."""
     rows = _narrowed(project, wanted)
     ordered = rows.order_by("-n_achievements", "-episode_return", "id")
-    if wanted.max_per_seed is None:
+    if wanted.max_per_seed is None and wanted.split == "all":
         return list(ordered.values_list("pk", flat=True)[: wanted.limit])
     seen: Counter[tuple[str, int]] = Counter()
     chosen: list[int] = []
     for pk, version, seed in ordered.values_list("pk", "world_version", "seed").iterator():
+        if not in_split(str(seed), wanted.split, wanted.validation_share):
+            continue
         seen[version, seed] += 1
-        if seen[version, seed] <= wanted.max_per_seed:
+        if wanted.max_per_seed is None or seen[version, seed] <= wanted.max_per_seed:
             chosen.append(pk)
             if len(chosen) == wanted.limit:
                 break
@@ -58,16 +61,11 @@ def select_turns(turns: list[Turn], wanted: DatasetFilter) -> list[Turn]:
     kept = turns
     if wanted.turns_before_unlock is not None:
         unlocking = [turn.index for turn in turns if turn.unlocked]
-        near = indexes_before(unlocking, wanted.turns_before_unlock)
+        near = turns_before(unlocking, wanted.turns_before_unlock)
         kept = [turn for turn in turns if turn.index in near]
     if wanted.drop_failed_calls:
         kept = [turn for turn in kept if not turn.error_code]
     return kept
-
-
-def indexes_before(unlocking: list[int], n: int) -> set[int]:
-    """The turns that led to an unlock: the unlocking one and those before it, `n` in all."""
-    return {index for last in unlocking for index in range(max(0, last - n + 1), last + 1)}
 
 
 def describe_filter(wanted: DatasetFilter) -> str:
@@ -94,6 +92,14 @@ def describe_filter(wanted: DatasetFilter) -> str:
     if n:
         words += f"; only {'the turn' if n == 1 else f'the {n} turns'} that led to an achievement"
     words += "; failed calls left out" if wanted.drop_failed_calls else "; failed calls kept"
+    if wanted.max_per_achievement:
+        words += f"; at most {wanted.max_per_achievement} turns that led to one achievement"
+    if wanted.dedupe:
+        words += "; each conversation once"
+    if wanted.split != "all":
+        share = wanted.validation_share
+        share = share if wanted.split == "validation" else 1 - share
+        words += f"; only the {wanted.split} side of the worlds, {share:.0%} of them"
     return f"{words[0].upper()}{words[1:]}."
 
 

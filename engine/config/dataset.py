@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from engine.config.section import Section
 
+Split = Literal["all", "train", "validation"]
+
 
 class DatasetFilter(Section):
     """Which games, and which of their turns. Everything that is given must hold."""
@@ -39,6 +41,16 @@ class DatasetFilter(Section):
     unlocked it."""
     drop_failed_calls: bool = True
     """Leave out turns whose tool call failed."""
+    dedupe: bool = False
+    """Take each conversation once, however often it was held."""
+    max_per_achievement: int | None = Field(None, ge=1)
+    """At most this many turns that led to the same achievement, so that none outweighs the others;
+    turns that led to none count as one more kind."""
+    split: Split = "all"
+    """Only worlds of this side: all, train or validation. A world's seed decides, so all of its
+    games are on one side, in every dataset."""
+    validation_share: float = Field(0.1, gt=0, lt=1)
+    """How much of all worlds is validation, where split is used."""
     limit: int | None = Field(None, ge=1)
     """Most games, the best first."""
 

@@ -181,3 +181,35 @@ def test_a_dataset_that_a_run_used_is_kept(project, games, actor):
     unused = _make(project, min_unique=1)
     services.delete_dataset(actor=actor, dataset=unused)
     assert list(Dataset.objects.all()) == [dataset]
+
+
+def test_each_conversation_comes_once_when_asked(project):
+    store_games(make_run(project), [make_trace(1, repeat=repeat) for repeat in range(3)])
+    made = _make(project, dedupe=True)
+    assert _turns(made) == [(1, 0), (1, 1), (1, 2)]
+    assert made.words.endswith("each conversation once.")
+
+
+def test_no_achievement_outweighs_the_others_when_asked(project):
+    names = ["collect_wood", "place_table"]
+    store_games(make_run(project), [make_trace(seed, unlocks=names) for seed in (1, 2, 3)])
+    wanted = {"max_per_achievement": 2}
+    made = _make(project, **wanted)
+    # turn 0 leads to wood, turn 1 to the table, turn 2 to nothing: two of each
+    assert _turns(made) == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+    assert services.preview(project=project, filter=wanted).n_records == 6
+
+
+def test_the_sides_of_a_split_share_no_world(project):
+    traces = [make_trace(seed, repeat=repeat) for seed in range(20) for repeat in range(2)]
+    store_games(make_run(project), traces)
+    worlds = {}
+    for side in ("train", "validation"):
+        wanted = {"split": side, "validation_share": 0.3}
+        made = _make(project, **wanted)
+        worlds[side] = {seed for seed, _ in _turns(made)} | {
+            row.seed for row in made.episode_rows.all()
+        }
+        assert services.preview(project=project, filter=wanted).n_records == made.n_records
+    assert not worlds["train"] & worlds["validation"]
+    assert worlds["train"] | worlds["validation"] == set(range(20))

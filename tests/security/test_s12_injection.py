@@ -58,7 +58,8 @@ WORDS = (
     "kind", "state", "model", "tag", "q", "cursor", "run", "runs", "seed", "min_unique",
     "max_unique", "min_return", "max_return", "policy", "achievement", "missing", "ended", "label",
     "order", "failed_calls", "after", "name", "step", "file", "from", "set", "format", "require",
-    "exclude", "limit", "turns_before_unlock", "keep_failed", "next", "parent", "days", "requested",
+    "exclude", "limit", "turns_before_unlock", "keep_failed", "dedupe",
+    "split", "validation_share", "max_per_achievement", "next", "parent", "days", "requested",
     "resolved", "base_url", "max_concurrent", "what", "text", "side", "do", "notes", "tags", "sets",
     "scopes", "key", "remove", "sort", "task", "n", "first", "last", "x",
 )  # fmt: skip

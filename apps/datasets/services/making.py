@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,16 +10,16 @@ from apps.accounts.errors import Refused
 from apps.accounts.models import Project, User
 from apps.datasets.models import Dataset
 from apps.datasets.queries import Leak, find_leaks
-from apps.datasets.records import Record, dump_record, episode_records
+from apps.datasets.records import Record, dump_record, episode_records, make_curator
 from apps.datasets.selection import (
     describe_filter,
-    indexes_before,
     read_filter,
     select_episodes,
 )
 from apps.datasets.services.writing import LineWriter, World, add_version, line_writer
 from apps.datasets.statistics import Statistics
 from apps.traces.models import Episode, EpisodeTurn, Unlock
+from engine.traces.curation import Curator, led_to, turns_before
 
 if TYPE_CHECKING:
     from engine.config import DatasetFilter
@@ -41,7 +41,7 @@ class Preview(NamedTuple):
 
 
 def preview(*, project: Project, filter: Mapping[str, Any]) -> Preview:
-    """Count without reading payloads, and show three records.
+    """Count without reading payloads, and show three records. Doubles are counted: nobody looked.
 
     Raises Refused(422) for a filter that is none. No game may match: then everything is 0.
     """
@@ -49,8 +49,9 @@ def preview(*, project: Project, filter: Mapping[str, Any]) -> Preview:
     ids = select_episodes(project=project, wanted=wanted)
     statistics = Statistics()
     worlds: set[tuple[str, str, int]] = set()
+    curator = Curator(max_per_achievement=wanted.max_per_achievement)
     for chunk in _batched(ids):
-        taken = _count_records(chunk, wanted)
+        taken = _count_records(chunk, wanted, curator)
         names = _achievements(chunk)
         for episode in _episodes(chunk):
             n_records = taken[episode.pk]
@@ -80,11 +81,14 @@ def create_dataset(
     ids = select_episodes(project=project, wanted=wanted)
     statistics = Statistics()
     worlds: list[World] = []
+    curator = make_curator(wanted)
     with line_writer() as writer:
         for chunk in _batched(ids):
             names = _achievements(chunk)
             for episode in _episodes(chunk):
-                n_records = _write_game(episode, wanted, writer, statistics)
+                n_records = _write_game(
+                    writer, statistics, episode_records(episode, wanted, curator)
+                )
                 if n_records:
                     statistics.add_episode(episode, names[episode.pk], n_records)
                     worlds.append(_world(episode, n_records))
@@ -106,12 +110,10 @@ def create_dataset(
     )
 
 
-def _write_game(
-    episode: Episode, wanted: DatasetFilter, writer: LineWriter, statistics: Statistics
-) -> int:
+def _write_game(writer: LineWriter, statistics: Statistics, records: Iterable[Record]) -> int:
     """Write the records of one game; how many there were."""
     n_records = 0
-    for record in episode_records(episode, wanted):
+    for record in records:
         line = dump_record(record)
         writer.write(line)
         statistics.add_record(record, len(line))
@@ -160,33 +162,35 @@ def _achievements(ids: list[int]) -> dict[int, list[str]]:
     return names
 
 
-def _count_records(ids: list[int], wanted: DatasetFilter) -> dict[int, int]:
+def _count_records(ids: list[int], wanted: DatasetFilter, curator: Curator) -> dict[int, int]:
     """Episode id -> how many records it gives, from the small rows of its turns."""
-    turns: dict[int, list[tuple[int, bool, bool]]] = {pk: [] for pk in ids}
-    rows = EpisodeTurn.objects.filter(episode__in=ids)
+    turns: dict[int, list[tuple[int, bool, list[str]]]] = {pk: [] for pk in ids}
+    rows = EpisodeTurn.objects.filter(episode__in=ids).order_by("index")
     for pk, index, error, unlocked in rows.values_list(
         "episode_id", "index", "error_code", "unlocked"
     ):
-        turns[pk].append((index, bool(error), bool(unlocked)))
-    return {pk: _count(found, wanted) for pk, found in turns.items()}
+        turns[pk].append((index, bool(error), unlocked.split()))
+    return {pk: _count(found, wanted, curator) for pk, found in turns.items()}
 
 
-def _count(turns: list[tuple[int, bool, bool]], wanted: DatasetFilter) -> int:
+def _count(
+    turns: list[tuple[int, bool, list[str]]], wanted: DatasetFilter, curator: Curator
+) -> int:
+    unlocks = {index: names for index, _, names in turns if names}
     near: set[int] | None = None
     if wanted.turns_before_unlock is not None:
-        near = indexes_before(
-            [index for index, _, unlocked in turns if unlocked], wanted.turns_before_unlock
-        )
+        near = turns_before(unlocks, wanted.turns_before_unlock)
     return sum(
-        1
+        curator.keeps(b"", led_to(unlocks, index))
         for index, failed, _ in turns
         if (near is None or index in near) and not (failed and wanted.drop_failed_calls)
     )
 
 
 def _sample(ids: list[int], wanted: DatasetFilter) -> Iterator[Record]:
+    curator = make_curator(wanted)
     for pk in ids[:CHUNK]:
-        yield from episode_records(Episode.objects.get(pk=pk), wanted)
+        yield from episode_records(Episode.objects.get(pk=pk), wanted, curator)
 
 
 def _world(episode: Episode, n_records: int) -> World:

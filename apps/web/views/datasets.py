@@ -17,7 +17,7 @@ from apps.web.templatetags.show import ICONS
 from engine.tasks import task_names
 
 FORMATS = ("trl", "openai", "synth")
-WHOLE = ("min_unique", "max_unique", "turns_before_unlock", "limit")
+WHOLE = ("min_unique", "max_unique", "turns_before_unlock", "limit", "max_per_achievement")
 
 
 @require_safe
@@ -121,4 +121,7 @@ def _filter(data: QueryDict) -> dict[str, Any]:
     for key, alias in (("require", "achievement"), ("exclude", "missing")):
         found[key] = [name for name in (*data.getlist(key), *data.getlist(alias)) if name]
     found["drop_failed_calls"] = data.get("keep_failed") != "yes"
+    found["dedupe"] = data.get("dedupe") == "yes"
+    found["split"] = text_of(data, "split")
+    found["validation_share"] = decimal_of(data, "validation_share")
     return {key: value for key, value in found.items() if value not in (None, [])}
