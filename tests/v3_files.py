@@ -36,12 +36,22 @@ _SYSTEM = (
 
 
 def write_file(
-    path: Path, n_sessions: int = 5, n_turns: int = 6, *, naming: Naming = "both", pad: int = 0
+    path: Path,
+    n_sessions: int = 5,
+    n_turns: int = 6,
+    *,
+    naming: Naming = "both",
+    pad: int = 0,
+    n_seeds: int = 0,
 ) -> Path:
-    """A file of that many sessions; `pad` more characters stand in every observation."""
+    """A file of that many sessions; `pad` more characters stand in every observation.
+
+    `n_seeds`: how many different worlds there are; 0: each session has one of its own.
+    """
     with TraceDb(path) as db:
         for number in range(1, n_sessions + 1):
-            db.write(make_session(number, n_turns, naming=naming, pad=pad))
+            seed = number % n_seeds if n_seeds else number
+            db.write(make_session(number, n_turns, naming=naming, pad=pad, seed=seed))
     return path
 
 
@@ -52,9 +62,11 @@ def make_session(
     naming: Naming = "both",
     pad: int = 0,
     unlocks: Sequence[Sequence[str]] | None = None,
+    seed: int | None = None,
 ) -> Session:
     """Session `game-NNNN`; unless `unlocks` says it by turn, `number` % 5 things are achieved."""
     rng = random.Random(number)
+    seed = number if seed is None else seed
     name = f"game-{number:04d}"
     model = ("Qwen/Qwen3-4B", "qwen/qwen3-32b")[number % 3 == 0]
     if unlocks is None:
@@ -69,10 +81,10 @@ def make_session(
     rows["outcome_rewards"].append({
         "id": 1, "session_id": name, "total_reward": len(got), "achievements_count": len(got),
         "total_steps": n_turns, "created_at": _at(number, n_turns),
-        "reward_metadata": _dump({"env_seed": number, **_named(naming, "final_achievements",
+        "reward_metadata": _dump({"env_seed": seed, **_named(naming, "final_achievements",
                                                               "achievements", got)}),
     })  # fmt: skip
-    about = {"run_id": name, "policy_name": "crafter-react", "env_name": "crafter", "seed": number}
+    about = {"run_id": name, "policy_name": "crafter-react", "env_name": "crafter", "seed": seed}
     row = {
         "session_id": name, "created_at": _at(number, 0), "num_timesteps": n_turns,
         "num_events": 2 * n_turns, "num_messages": 0, "metadata": _dump(about),

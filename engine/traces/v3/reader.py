@@ -25,6 +25,7 @@ MAX_CELL_BYTES = 64 * 1024 * 1024
 MAX_SESSION_BYTES = 128 * 1024 * 1024
 MAX_ID_LENGTH = 300
 QUERY_S = 60.0
+MAPPED_BYTES = 2**28
 
 
 class TraceFile:
@@ -184,14 +185,22 @@ class TraceFile:
                         raise odd(self.path, f"{table}, row {row['id']}, column {column}", said)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A read-only connection that runs nothing a schema asks for. Raises sqlite3.Error."""
+def connect(path: Path, *, mapped: bool = False) -> sqlite3.Connection:
+    """A read-only connection that runs nothing a schema asks for. Raises sqlite3.Error.
+
+    `mapped` reads a fifth faster, but whoever cuts the file off meanwhile kills this process.
+    """
     uri = f"{path.absolute().as_uri()}?mode=ro"
     if _is_resting(path):
         uri += "&immutable=1"  # else SQLite leaves its -wal and -shm beside the file
     db = sqlite3.connect(uri, uri=True, timeout=20, isolation_level=None, check_same_thread=False)
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL_BYTES)
-    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-8000"):
+    for pragma in (
+        "trusted_schema=OFF",
+        "cell_size_check=ON",
+        f"mmap_size={MAPPED_BYTES * mapped}",
+        "cache_size=-8000",
+    ):
         db.execute(f"PRAGMA {pragma}")
     return db
 

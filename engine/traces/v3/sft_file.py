@@ -16,7 +16,7 @@ import json
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -54,7 +54,7 @@ _ONE_CALL = "SELECT metadata, model_name, provider, call_records FROM events WHE
 class _Raw(NamedTuple):
     """What the queries gave for a range of sessions. `calls` is None when they gave up."""
 
-    models: list[Any]
+    models: list[Any] | None  # None: not counted, the calls say them
     rewards: list[Any]
     outcomes: list[Any]
     seeds: list[Any]
@@ -123,12 +123,15 @@ class _Source:
         """Ask everything about the sessions behind `low` up to `high`; runs in any thread."""
         where = {"low": low, "high": high, "sums": bool(self.wanted.event_rewards)}
         try:
+            calls = self._quick(where)
+            # Who called most matters only to a filter that asks for it.
+            counted = self.wanted.models or self.wanted.providers or calls is None
             return _Raw(
-                self._rows(_MODELS, where),
+                self._rows(_MODELS, where) if counted else None,
                 self._rows(_REWARDS, where),
                 self._rows(_OUTCOMES, where),
                 self._rows(_SEEDS, where) if self.wanted.split != "all" else [],
-                self._quick(where),
+                calls,
             )
         except (sqlite3.Error, OverflowError) as err:
             raise self._odd(err, low, high) from err
@@ -142,7 +145,7 @@ class _Source:
                 cells = row.split(CELL)
                 by_session.setdefault(_unquoted(cells[1]), []).append(cells)
         try:
-            for facts in _facts(raw):
+            for facts in _facts(raw, by_session or {}):
                 if is_wanted(facts, self.wanted):
                     if by_session is None:
                         calls = self._slow_calls(facts.session_id)
@@ -200,15 +203,21 @@ class _Source:
 
     def _db(self) -> sqlite3.Connection:
         if not hasattr(self._local, "db"):
-            self._local.db = connect(self.path)
+            self._local.db = connect(self.path, mapped=True)
             self._opened.append(self._local.db)
         db: sqlite3.Connection = self._local.db
         return db
 
 
-def _facts(raw: _Raw) -> list[Facts]:
+def _facts(raw: _Raw, calls: Mapping[str, list[list[bytes]]]) -> list[Facts]:
     found: dict[str, Facts] = {}
-    for session_id, model, provider, n_calls in raw.models:
+    if raw.models is None:
+        for session_id, rows in calls.items():
+            model = next((row[2] for row in rows if row[2] != b"null"), None)
+            if model is not None:
+                found[session_id] = Facts(session_id, session_id)
+                found[session_id].add_model(_unquoted(model), None, 1)
+    for session_id, model, provider, n_calls in raw.models or ():
         facts = found.setdefault(session_id, Facts(session_id, session_id))
         facts.add_model(model, provider, n_calls)
     for session_id, *reward in raw.rewards:
