@@ -10,7 +10,8 @@ import pytest
 
 from apps.accounts.errors import Refused
 from apps.providers.guard import guarded_client
-from apps.providers.urls import check_url, is_public, origin_of
+from apps.providers.urls import check_url, origin_of
+from engine.llm.addresses import is_public
 from tests.servers.openai_server import OpenAIServer
 
 INSIDE = [
@@ -82,7 +83,7 @@ def test_a_name_that_turns_inside_between_check_and_call_reaches_nothing(setting
             address = next(answers)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-        monkeypatch.setattr("apps.providers.urls.socket.getaddrinfo", resolve)
+        monkeypatch.setattr("engine.llm.addresses.socket.getaddrinfo", resolve)
         check_url(f"http://rebind.example:{server.port}/v1")  # looks public now
         with pytest.raises(Refused, match=r"leads to 127\.0\.0\.1"):
             asyncio.run(_get(f"http://rebind.example:{server.port}/v1/models"))
@@ -102,7 +103,7 @@ def test_the_connection_goes_to_the_checked_address(settings, monkeypatch):
             calls.append(host)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-        monkeypatch.setattr("apps.providers.urls.socket.getaddrinfo", resolve)
+        monkeypatch.setattr("engine.llm.addresses.socket.getaddrinfo", resolve)
         answer = asyncio.run(_get(f"http://pinned.example:{server.port}/v1/models"))
     assert answer.status_code in (200, 404)
     assert calls == ["pinned.example"]

@@ -145,6 +145,8 @@ class DecisionRewarder:
             "strategy": rules.strategy,
             "indicator_lambda": rules.indicator_lambda,
             "step_beta": rules.step_beta,
+            "weights": dict(rules.weights),
+            "k_limits": dict(rules.k_limits),
         }
 
 

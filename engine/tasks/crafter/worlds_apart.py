@@ -28,16 +28,13 @@ class _Maker:
         self._end: threading.Timer | None = None
 
     def make(self, seed: int, difficulty: str) -> bytes:
-        """The snapshot of a fresh world; a process that was killed is replaced once."""
-        for is_last in (False, True):
-            pool = self._enter()
-            try:
-                return pool.submit(make_world, seed, difficulty).result()
-            except (BrokenProcessPool, RuntimeError):  # killed, or closed while we came
-                self._close(pool)
-                if is_last:
-                    raise
-        raise AssertionError("unreachable")
+        """The snapshot of a fresh world. Where no process can be had, it is made in this one."""
+        pool = self._enter()
+        try:
+            return pool.submit(make_world, seed, difficulty).result()
+        except (BrokenProcessPool, RuntimeError):  # killed, or closed while we came
+            self._close(pool)
+            return make_world(seed, difficulty)
 
     def _enter(self) -> ProcessPoolExecutor:
         with self._lock:

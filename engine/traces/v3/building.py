@@ -141,7 +141,7 @@ def _add_step(
     """The environment's answer to a call, and the rewards that it gave."""
     last = turn.index == len(trace.turns) - 1
     ended = trace.summary.ended if last else ""
-    after = "" if last else _observation(trace.turns[turn.index + 1])
+    after = "" if last else observation_text(trace.turns[turn.index + 1])
     event = rows.add(
         "events",
         timestep_id=timestep,
@@ -151,7 +151,7 @@ def _add_step(
         reward=turn.reward,
         terminated=int(ended in ("done", "died")),
         truncated=int(ended in ("max_steps", "max_turns", "limit")),
-        system_state_before=dump({"text": _observation(turn)}),
+        system_state_before=dump({"text": observation_text(turn)}),
         system_state_after=dump({"text": after}) if after else None,
         metadata=dump({**metadata, "op_index": 2 * turn.index + 1}),
         event_metadata=dump(
@@ -238,7 +238,7 @@ def _add_outcome(rows: _Rows, trace: Trace) -> None:
     )
 
 
-def _observation(turn: Turn) -> str:
+def observation_text(turn: Turn) -> str:
     """What the model saw of the world: the user's message without the list of earlier calls."""
     users = [message for message in turn.messages if message.get("role") == "user"]
     return text_of(users[-1].get("content")).partition(_PAST)[0] if users else ""
