@@ -138,11 +138,7 @@ def _meta(played: Played, turn: Turn) -> dict[str, Any]:
         "turn_index": turn.index + 1,
         "history_len": turn.index + 1,
         "inference_ms": turn.model_ms,
-        "raw_response": {
-            "content": turn.content,
-            "tool_calls": turn.raw_calls,
-            "finish_reason": turn.finish_reason,
-        },
+        "raw_response": _chat_completion(turn, summary.model),
         "usage": usage_of(turn),
         "timing": {
             "inference_ms": turn.model_ms,
@@ -179,3 +175,20 @@ def _metrics(played: Played) -> dict[str, Any]:
         "events_score": played.total,
         "details": details,
     }
+
+
+def _chat_completion(turn: Turn, model: str) -> dict[str, Any]:
+    """The model's answer in OpenAI's shape, made of what was read of it."""
+    calls = [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": call["arguments"]},
+        }
+        for call in turn.raw_calls
+    ]
+    message = {"role": "assistant", "content": turn.content, "tool_calls": calls}
+    choice = {"index": 0, "message": message, "finish_reason": turn.finish_reason or None}
+    return {
+        "object": "chat.completion", "model": model, "choices": [choice], "usage": usage_of(turn)
+    }  # fmt: skip

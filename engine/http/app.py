@@ -31,6 +31,7 @@ from engine.http.settings import HttpSettings
 from engine.tasks import names_of
 
 MAKERS = 4
+_BY_ID = ("create", "reset", "step", "terminate", "snapshot", "restore", "branch")
 Call = Callable[[Request, dict[str, Any]], Awaitable[Any]]
 
 
@@ -86,13 +87,7 @@ def _routes(served: Served, keeper: Keeper, runs: Runs) -> list[BaseRoute]:
         post("/rollout", rollouts.rollout),
         post("/run/abort", rollouts.abort),
         get("/run/status/{run_id}", rollouts.status),
-        post("/create", env.create),
-        post("/reset", env.reset),
-        post("/step", env.step),
-        post("/terminate", env.terminate),
-        post("/snapshot", env.snapshot),
-        post("/restore", env.restore),
-        post("/branch", env.branch),
+        *(post(f"/{verb}", getattr(env, verb)) for verb in _BY_ID),
         post("/proxy/v1/chat/completions", proxy.openai),
         post("/proxy/groq/v1/chat/completions", proxy.groq),
         *(
