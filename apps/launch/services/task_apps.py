@@ -19,9 +19,10 @@ from apps.launch.services.names import Found
 from apps.providers.asking import Answer, ask
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import key_of, limits_of, provider_for_url
-from apps.providers.urls import is_public, origin_of, parse_url
+from apps.providers.urls import origin_of, parse_url
 from apps.runs.keys import RUN_KEY, TASK_APP_KEY
 from engine.config import Loaded, Play, PlayConfig
+from engine.llm.addresses import is_public
 
 SAID_CHARS = 300
 PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
