@@ -43,6 +43,8 @@ def test_consistent_pays_lambda_for_anything_new(strategy: str) -> None:
         "strategy": "consistent",
         "indicator_lambda": 0.5,
         "step_beta": 0.0,
+        "weights": {},
+        "k_limits": {},
     }
 
 
