@@ -57,6 +57,7 @@ def table_lines(detail: dict[str, Any]) -> list[str]:
         message = error.get("message", "")
         return [*lines, f"The pipeline {detail['state']}. {message}".rstrip()]
     if table:
+        lines += [_step_line(step) for step in table.get("steps", ())]
         lines.append(_verdict(table))
     return lines
 
@@ -85,6 +86,12 @@ def _row_line(row: dict[str, Any], baseline: str) -> str:
     games = f"{row['wins']} won, {row['ties']} even, {row['losses']} lost"
     interval = _interval(row["difference_ci95"], "+")
     return f"{line}{_number(row['difference'], '+')} ({interval}); {games}{leaked}"
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    games = f"{step['wins']} won, {step['ties']} even, {step['losses']} lost"
+    gain = f"{_number(step['difference'], '+')} ({_interval(step['ci95'], '+')})"
+    return f"{step['b']} against {step['a']}: {gain} on {step['n']} shared worlds; {games}"
 
 
 def _number(value: float | None, sign: str = "") -> str:

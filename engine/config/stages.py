@@ -101,7 +101,7 @@ def _overrides(kind: str, stage: StageSection) -> tuple[dict[str, Any], list[str
         if kind in _MODEL_KEY:
             changes = _merge(changes, _nest(_MODEL_KEY[kind], stage.model))
             if kind == "rl":
-                changes["model"]["base"] = None  # what the config itself would start from
+                changes["model"]["base"] = ""  # what the config itself would start from
             if kind in _PLAYS and STAGE_REFERENCE.fullmatch(stage.model):
                 changes = {"provider": "", **changes}
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from apps.launch.models import Pipeline, Stage
@@ -19,7 +20,7 @@ def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
     rows: stage, run, model, temperature, measure (achievements or accuracy), n, mean, ci95, leaked,
     and against the baseline: difference, difference_ci95, wins, ties, losses. baseline and proof
     name rows; `better`: whether proof beats baseline with its whole 95 % interval (None: not known
-    yet).
+    yet). steps: the trained rows, each against the trained row before it, on the same worlds.
     """
     config = load_json(pipeline.config.data, name=pipeline.name).config
     if not isinstance(config, PipelineConfig) or config.table is None:
@@ -35,12 +36,35 @@ def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
     found = next((row for row in rows if row["stage"] == proof), {})
     interval = found.get("difference_ci95")
     better = None if interval is None else interval[0] is not None and interval[0] > 0
-    return {"rows": rows, "baseline": baseline, "proof": proof, "better": better}
+    steps = _steps(pipeline, by_name, [name for name in names if name != baseline])
+    return {"rows": rows, "baseline": baseline, "proof": proof, "better": better, "steps": steps}
+
+
+def _steps(
+    pipeline: Pipeline, stages: dict[str, Stage], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What each rung of the ladder added: a trained row against the one before it."""
+    trained = [
+        (name, run)
+        for name in names
+        if (run := stages[name].run) is not None and not _is_scripted(run)
+    ]
+    steps = []
+    for (before, first), (after, second) in pairwise(trained):
+        compared = compare_runs(project=pipeline.project, run_ids=[first.pk, second.pk])
+        for pair in compared.pairs:
+            kept = ("n", "difference", "ci95", "wins", "ties", "losses", "measure")
+            steps.append({"a": before, "b": after, **{key: pair[key] for key in kept}})
+    return steps
+
+
+def _is_scripted(run: Run) -> bool:
+    return run.inputs.get("policy", {}).get("kind") in SCRIPTED
 
 
 def _row(name: str, run: Run) -> dict[str, Any]:
     score = main_score(run.result) or main_score(run_scores(run))
-    scripted = run.inputs.get("policy", {}).get("kind") in SCRIPTED
+    scripted = _is_scripted(run)
     return {
         "stage": name,
         "run": run.pk,

@@ -62,6 +62,12 @@ def test_a_model_from_a_stage_drops_the_provider_of_the_file() -> None:
     assert load(text).stages[-1].data["provider"] == ""
 
 
+def test_an_rl_stage_goes_on_from_a_stage_instead_of_its_base() -> None:
+    plans = {plan.name: plan for plan in load(read("loop_small.toml")).stages}
+    assert plans["reward"].data["model"] == {"base": "", "source": "stage:train"}
+    assert "train" in plans["reward"].needs
+
+
 def test_a_mistake_in_set_stands_at_its_line_one_in_a_file_names_both_files() -> None:
     told = refusal(stages(a='config = "crafter_eval_random.toml"\nset.max_step = 3'))
     assert told.startswith("loop.toml:3 stages.a.set.max_step: unknown key, did you mean max_steps")
