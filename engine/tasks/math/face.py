@@ -84,6 +84,8 @@ class MathFace:
     def step_info(self, game: Game, unlocked: Sequence[str]) -> dict[str, Any]:
         del unlocked
         played = cast(MathGame, game)
+        if not played.tries:
+            return {}
         info: dict[str, Any] = {"correct": played.status == CORRECT, "status": played.status}
         return {**info, "expected_answer": played.problem.answer} if played.is_over else info
 

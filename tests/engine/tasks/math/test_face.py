@@ -16,6 +16,7 @@ def test_the_solution_is_told_only_when_the_episode_is_over() -> None:
     solution = game.problem.answer  # type: ignore[attr-defined]
     shown = FACE.observation(game, Score())
     assert (shown["split"], shown["index"], shown["problem"]) == ("test", 7, game.text())
+    assert FACE.step_info(game, ()) == {}
     game.step("1234567")
     assert FACE.step_info(game, ()) == {"correct": False, "status": "incorrect"}
     game.step(solution)
