@@ -55,6 +55,21 @@ def versus(base: Checkpoint | None, mine: list[int]) -> tuple[int, int] | None:
     return next((pair for pair in pairs if _share_worlds(*pair)), None)
 
 
+def comparable(run_ids: list[int]) -> list[int]:
+    """The most of these runs that share worlds with one of them, which comes first; [] for none.
+
+    A comparison pairs each run with its first. At most a query a pair; one a run where all do.
+    """
+    best: list[int] = []
+    for first in run_ids:
+        if len(best) == len(run_ids):
+            break
+        others = [run for run in run_ids if run != first and _share_worlds(first, run)]
+        if others and len(others) >= len(best):
+            best = [first, *others]
+    return best
+
+
 def _share_worlds(a: int, b: int) -> bool:
     seeds = Episode.objects.filter(run_id=b).values("seed")
     versions = Episode.objects.filter(run_id=b).values("world_version")[:1]

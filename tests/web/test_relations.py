@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.models import Dataset
 from apps.runs.models import Run, RunInput
-from apps.web.relations import relations_of
+from apps.web.relations import comparable, relations_of
 from tests.games import make_run, make_trace, store_games
 
 pytestmark = pytest.mark.django_db
@@ -63,3 +65,17 @@ def test_a_played_model_is_compared_with_its_base_on_worlds_that_both_played(pro
 def test_a_scripted_player_has_no_checkpoint(project):
     ties = relations_of(project=project, run=played(project, "guide"))
     assert (ties.made, ties.model, ties.datasets, ties.versus) == (None, None, [], None)
+
+
+def test_home_compares_only_models_that_played_the_same_worlds(project, client_of, alice):
+    seeds = {"random": 7, "guide": 7, "elsewhere": 8}
+    runs = {model: played(project, model) for model in seeds}
+    for model, run in runs.items():
+        store_games(run, [make_trace(seeds[model])])
+    ids = [runs[model].pk for model in ("elsewhere", "random", "guide")]
+    assert comparable(ids) == ids[1:]
+    assert comparable(ids[:2]) == []
+    html = client_of(alice).get("/").content.decode()
+    link = re.search(r"/compare/\?runs=([0-9,]+)", html)
+    assert {int(pk) for pk in link[1].split(",")} == set(ids[1:])
+    assert "Compare the 2 that played the same worlds world by world" in html

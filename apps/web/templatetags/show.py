@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ from django.utils.timezone import now
 from engine.rollout.scores import MainScore, main_score
 
 register = template.Library()
+_TRAINED_ID = re.compile(r"(ft|fft|qft|rl):(.+):job_([0-9a-f]{16})(:step_\d+)?")
 
 ICONS = {
     "collect_coal": "coal",
@@ -100,6 +102,20 @@ def signed(value: float | None, digits: int = 2) -> str:
 def percent(value: float | None) -> str:
     """A rate from 0 to 1 as `42 %`."""
     return "–" if value is None else f"{100 * float(value):.0f} %"
+
+
+@register.filter
+def short_model(model_id: str | None) -> str:
+    """`ft:synthweb/crafter-small:job_0123456789abcdef` → `ft:crafter-small…abcdef`.
+
+    Where a long id was cut at its end, two trainings of one base looked alike. The full id belongs
+    into the `title` beside it. Other ids stay, cut when they are very long.
+    """
+    found = _TRAINED_ID.fullmatch(model_id or "")
+    if found is None:
+        return (model_id or "")[:35] + ("…" if len(model_id or "") > 35 else "")
+    kind, base, job, step = found.groups()
+    return f"{kind}:{base.rpartition('/')[2][-24:]}…{job[-6:]}{step or ''}"
 
 
 @register.filter

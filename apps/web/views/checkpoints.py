@@ -15,9 +15,11 @@ from apps.checkpoints import queries, services
 from apps.checkpoints.card import list_downloads, model_card, open_download
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.queries import lineage
+from apps.inference.queries import usage_by_model
 from apps.launch import services as launch
 from apps.runs.models import Run
 from apps.web.access import PageRequest, draw, go, page
+from apps.web.markdown import render_markdown
 from apps.web.reading import text_of
 from apps.web.relations import versus
 
@@ -57,7 +59,8 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
         "versus": versus(row.base, [score.run_id for score in found.scores]),
         "evaluate": f"/configs/new/?file={task}_eval_base.toml&{name}",
         "files": list_downloads(row),
-        "card": model_card(row),
+        "card": render_markdown(model_card(row)),
+        "usage": usage_by_model(project=request.actor.project, model=row.model_id),
         "top": max([1.0, *(score.main.high for score in found.scores)]) * 1.05,
     }
     return draw(request, "checkpoints/page.html", context)

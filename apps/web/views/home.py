@@ -17,6 +17,7 @@ from apps.runs import queries
 from apps.runs.queries import RunRow
 from apps.runs.queries.live import LiveRow, list_live
 from apps.web.access import PageRequest, draw, go, page
+from apps.web.relations import comparable
 from engine.rollout.scores import MainScore, main_score
 from synthweb.train_parts import read_status
 
@@ -52,6 +53,7 @@ def home(request: PageRequest) -> HttpResponse:
     context = {
         **_running(project),
         "ladder": ladder,
+        "comparable": comparable([rung.run.id for rung in ladder]),
         "ladder_top": 1.0 if ladder and ladder[0].score.name == "accuracy" else LADDER_TOP,
         "failures": queries.list_runs(project=project, state="failed", limit=4).items,
         "recent": queries.list_runs(project=project, state="succeeded", limit=6).items,

@@ -12,6 +12,7 @@ from apps.accounts import services as accounts
 from apps.accounts.errors import not_found
 from apps.accounts.models import ApiKey, Role
 from apps.accounts.queries import SCOPES, list_keys, list_members
+from apps.inference.queries import usage_by_model
 from apps.launch.services.starters import STAND_IN, offered_aliases
 from apps.providers import queries as providers
 from apps.providers import services
@@ -36,6 +37,7 @@ def _overview(request: PageRequest, **extra: object) -> HttpResponse:
         "keys": list_keys(project),
         "members": list_members(project),
         "workers": list_workers(),
+        "usage": usage_by_model(project=project),
         "all_scopes": SCOPES,
         **extra,
     }
