@@ -117,6 +117,8 @@ class SftTraining(Section):
     packing: bool = False
     """Put several short records into one row instead of padding each: the same losses, faster on a
     GPU. On a CPU it is slower: rows of 2,048 tokens cost more attention than padding does."""
+    cpu_processes: int = Field(1, ge=1, le=64)
+    """Training processes on a machine without GPU. One is fastest; more try out the launch."""
     lora: Lora = Lora()
     """The adapters, where adapters are trained."""
 

@@ -13,7 +13,10 @@ from apps.checkpoints.models import Checkpoint
 from apps.launch import services
 from apps.runs.models import Attempt, Config, Run, RunState
 from apps.runs.services import move_run
+from tests.announce import announce
 from tests.games import make_trace, store_games
+
+__all__ = ["announce"]
 
 RANDOM = 'provider = "builtin"\nmodel = "random"\nseeds = "100..103"\n'
 

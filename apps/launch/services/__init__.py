@@ -1,10 +1,11 @@
 """All writes of launching: configs in, runs and pipelines out.
 
 `configs` reads and stores, `names` says what names stand for, `plans` freezes, `runs` launches,
-`pipelines` and `stages` make runs wait for each other, `table` compares their evals, `task_apps`
-checks remote ones.
+`cluster` shows a training's processes and memory, `pipelines` and `stages` make runs wait for each
+other, `table` compares their evals, `task_apps` checks remote ones.
 """
 
+from apps.launch.services.cluster import show_launch
 from apps.launch.services.configs import (
     check_data,
     check_text,
@@ -45,6 +46,7 @@ __all__ = [
     "load_stored",
     "probe_task_app",
     "queue_draft",
+    "show_launch",
     "start_pipeline",
     "this_machine",
     "with_sets",

@@ -17,7 +17,8 @@ from apps.runs.queries import get_config, list_configs, list_runs
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.config_form import changed_fields, form_sections, put_value
 from apps.web.reading import text_of, whole_of
-from engine.config import KINDS, ConfigErrors, kind_of
+from engine.config import KINDS, ConfigErrors, Loaded, kind_of
+from engine.config.launching import read_cluster
 
 MAX_TOML = 500_000
 SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "noop")
@@ -198,10 +199,26 @@ def _dry(request: PageRequest, config: Any) -> dict[str, Any]:
     """What a launch would do on this machine: keys without effect, warnings, what is in the way."""
     try:
         loaded = services.load_stored(config)
-        if config.kind in ("pipeline", "dataset"):
-            return {}
-        return {"dry": services.dry_run(actor=request.actor, loaded=loaded)}
     except ConfigErrors as err:
         return {"mistakes": err.mistakes}
+    if config.kind in ("pipeline", "dataset"):
+        return {}
+    shown = {"launches": _launches(request, loaded)}
+    try:
+        return {**shown, "dry": services.dry_run(actor=request.actor, loaded=loaded)}
     except Refused as err:
-        return {"problem": err}
+        return {**shown, "problem": err}
+
+
+def _launches(request: PageRequest, loaded: Loaded) -> list[tuple[str, str]]:
+    """A training's launch as the config asks for it, and on 1, 8 and 2 × 8 GPUs, in words."""
+    project, asked = request.actor.project, services.show_launch
+    own = asked(project=project, loaded=loaded)
+    if own is None:
+        return []
+    shown = [("as the config asks", own)]
+    for gpus in ("1 H100", "8 H100", "2x8 H100"):
+        plan = asked(project=project, loaded=loaded, cluster=read_cluster(gpus))
+        if plan is not None:
+            shown.append((gpus.replace("x", " × "), plan))
+    return [(title, "\n".join(plan.lines())) for title, plan in shown]

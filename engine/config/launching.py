@@ -1,0 +1,243 @@
+"""The exact launch of a training: processes, devices, commands, memory, and what cannot fit.
+
+`[compute]`, `[topology]`, `[vllm]` and `[hyperparameters.parallelism]` become `accelerate launch`
+with FSDP or DeepSpeed, and vLLM's arguments. What is printed here is what runs (`engine/jobs`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.config.hardware import Parallelism
+from engine.config.memory import GIB, Part, Sharding, Work, estimate, gpu_bytes, kv_cache
+from engine.config.model_sizes import ModelSize
+from engine.config.rl import RlConfig
+from engine.config.section import Section
+from engine.config.sft import SftConfig
+
+NOT_RUN = "not yet run on a GPU: this launch is made as documented, no test has run it there"
+SizeOf = Callable[[str], ModelSize | None]
+
+
+class Cluster(NamedTuple):
+    """Machines that a training may use; no GPU means one CPU."""
+
+    nodes: int
+    gpus: int  # of each
+    gpu_type: str | None
+
+    def __str__(self) -> str:
+        if not self.gpus:
+            return "CPU"
+        return f"{self.nodes} × {self.gpus} {self.gpu_type or 'GPU'}"
+
+
+@dataclass
+class LaunchPlan:
+    """What a launch would start. `refusals` say why it cannot."""
+
+    queue: str  # the Celery queue whose worker starts it
+    devices: list[str] = field(default_factory=list)
+    processes: int = 1
+    commands: list[str] = field(default_factory=list)
+    memory: list[Part] = field(default_factory=list)
+    device_bytes: int | None = None
+    notes: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The plan as people read it."""
+        total = sum(part.size_bytes for part in self.memory)
+        shown = [f"queue {self.queue}, {self.processes} training process(es)", *self.devices]
+        shown += [f"$ {command}" for command in self.commands]
+        shown += [f"{p.name:12} {p.size_bytes / GIB:9.3f} GiB  = {p.formula}" for p in self.memory]
+        if self.memory:
+            room = f" of {self.device_bytes / GIB:.0f} GiB" if self.device_bytes else ""
+            shown.append(f"{'a device':12} {total / GIB:9.3f} GiB{room}")
+        shown += [f"note: {note}" for note in self.notes]
+        return shown + [f"cannot run: {refusal}" for refusal in self.refusals]
+
+
+def read_cluster(text: str, gpu_type: str | None = None) -> Cluster:
+    """`"8"`, `"2x8"`, `"2x8 H100"`, `"cpu"`. Raises ValueError."""
+    words = text.strip().lower()
+    if words == "cpu":
+        return Cluster(1, 0, None)
+    match = re.fullmatch(r"(?:(\d{1,4})\s*[x×]\s*)?(\d{1,4})(?:\s+([\w-]+))?", words)
+    if not match or int(match[2]) < 1 or int(match[1] or 1) < 1:
+        raise ValueError(f"{text!r} is no number of GPUs: write 1, 8, 2x8, 2x8 H100 or cpu.")
+    return Cluster(int(match[1] or 1), int(match[2]), (match[3] or gpu_type or "").upper() or None)
+
+
+def plan_launch(
+    config: Section, size_of: SizeOf, cluster: Cluster | None = None, run_dir: str = "RUN_DIR"
+) -> LaunchPlan | None:
+    """The launch of a training config on its own or another cluster; None for other kinds."""
+    if isinstance(config, SftConfig):
+        return _plan_sft(config, size_of(config.job.model), cluster, run_dir)
+    if isinstance(config, RlConfig):
+        return _plan_rl(config, size_of, cluster, run_dir)
+    return None
+
+
+def sharding_of(parallel: Parallelism) -> Sharding:
+    """How the processes share weights, gradients and optimiser."""
+    if parallel.use_deepspeed:
+        stage = 2 if parallel.deepspeed_stage is None else parallel.deepspeed_stage
+        stages: tuple[Sharding, ...] = ("none", "zero1", "zero2", "zero3")
+        return stages[stage]
+    return "fsdp" if parallel.fsdp else "none"
+
+
+def accelerate_command(
+    cluster: Cluster, n_local: int, sharding: Sharding, parallel: Parallelism, tail: list[str]
+) -> list[str]:
+    """`accelerate launch …` for `n_local` processes on each machine; one process needs none."""
+    if n_local * cluster.nodes == 1:
+        return ["python", *tail]
+    command = ["accelerate", "launch", "--num_processes", str(n_local * cluster.nodes)]
+    command += ["--num_machines", str(cluster.nodes)]
+    if cluster.nodes > 1:
+        command += ["--machine_rank", "$RANK", "--main_process_ip", "$MAIN_IP"]
+        command += ["--main_process_port", "29500"]
+    if not cluster.gpus:
+        command += ["--cpu", "--mixed_precision", "no"]
+    else:
+        command += ["--multi_gpu"] if sharding == "none" else []
+        command += ["--mixed_precision", "fp16" if parallel.fp16 else "bf16"]
+    if sharding == "fsdp":
+        command += ["--use_fsdp", "--fsdp_version", "2"]
+        command += ["--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"]
+        command += ["--fsdp_state_dict_type", "FULL_STATE_DICT"]
+    elif sharding != "none":
+        command += ["--use_deepspeed", "--zero_stage", sharding[-1]]
+        command += ["--zero3_save_16bit_model", "true"] if sharding == "zero3" else []
+    return [*command, *tail]
+
+
+def _plan_sft(
+    config: SftConfig, size: ModelSize | None, cluster: Cluster | None, run_dir: str
+) -> LaunchPlan:
+    plan, h = config.plan(), config.hyperparameters
+    there = cluster or _own_cluster(config)
+    n_local = there.gpus or config.training.cpu_processes
+    if cluster is None and there.gpus and h.world_size:
+        n_local = max(1, h.world_size // there.nodes)
+    sharding = sharding_of(h.parallelism) if n_local * there.nodes > 1 else "none"
+    made = LaunchPlan("train", [f"{there}: training"], n_local * there.nodes)
+    tail = (
+        ["-m", "engine", run_dir] if made.processes == 1 else ["-m", "engine.jobs.ranks", run_dir]
+    )
+    made.commands = [" ".join(accelerate_command(there, n_local, sharding, h.parallelism, tail))]
+    if size is not None:
+        work = Work(
+            size, plan.method, plan.lora.r, sharding, made.processes, plan.batch_size,
+            plan.sequence_length, bool(h.parallelism.activation_checkpointing), not there.gpus,
+        )  # fmt: skip
+        made.memory = estimate(work)
+    if there.nodes > 1:
+        made.notes.append(
+            "start the command on each machine, RANK counting from 0, on one shared folder"
+        )
+    made.notes.append(
+        f"{plan.batch_size} × {plan.gradient_accumulation_steps} × {made.processes} = "
+        f"{plan.batch_size * plan.gradient_accumulation_steps * made.processes} records a step"
+    )
+    return _judged(made, there, size, plan.model)
+
+
+def _plan_rl(
+    config: RlConfig, size_of: SizeOf, cluster: Cluster | None, run_dir: str
+) -> LaunchPlan:
+    plan, topology = config.plan(), config.topology
+    size = size_of(plan.model)
+    there = cluster or _own_cluster(config)
+    total = there.gpus * there.nodes
+    n_vllm = topology.gpus_for_vllm if topology.gpus_for_vllm is not None else total // 2
+    n_train = topology.gpus_for_training or max(total - n_vllm, 1)
+    made = LaunchPlan("train", [], 1)
+    if not there.gpus or total == 1:
+        made.devices = [f"{there}: training and generation in turns, in one process"]
+        made.commands = [f"python -m engine {run_dir}"]
+        kv = plan.concurrency * 4096
+    else:
+        kv = 0
+        _split(made, config, (n_vllm, n_train, total), run_dir)
+    if size is not None:
+        work = Work(
+            size, plan.method, plan.lora.r, "none", max(made.processes, 1), plan.micro_batch, 2048,
+            recompute=False, on_cpu=not there.gpus, kv_tokens=kv,
+        )  # fmt: skip
+        made.memory = estimate(work)
+        if made.processes > 1 and config.vllm.max_model_len:
+            made.notes.append(_of_vllm(size, config, config.vllm.max_model_len))
+    return _judged(made, there, size, plan.model)
+
+
+def _split(made: LaunchPlan, config: RlConfig, gpus: tuple[int, int, int], run_dir: str) -> None:
+    """Generation on some GPUs, training on others."""
+    n_vllm, n_train, total = gpus
+    n_ref = config.topology.gpus_for_ref or 0
+    tensor = config.vllm.tensor_parallel_size or config.topology.tensor_parallel or 1
+    made.processes = n_train
+    made.devices = [
+        f"GPU 0–{n_vllm - 1}: vLLM, tensor parallel {tensor}",
+        f"GPU {n_vllm}–{n_vllm + n_train - 1}: training",
+    ]
+    vllm = ["vllm", "serve", config.plan().model, "--tensor-parallel-size", str(tensor)]
+    if config.vllm.max_model_len:
+        vllm += ["--max-model-len", str(config.vllm.max_model_len)]
+    if config.plan().method != "full":
+        vllm += ["--enable-lora", "--max-lora-rank", str(config.plan().lora.r)]
+    cluster = Cluster(1, n_train, None)
+    tail = ["-m", "engine.jobs.ranks", run_dir]
+    train = accelerate_command(cluster, n_train, "none", Parallelism(), tail)
+    made.commands = [" ".join(vllm), " ".join(train)]
+    if n_ref:
+        made.notes.append(f"{n_ref} GPU(s) for a reference stay idle: the loss keeps its own")
+    if n_vllm + n_train + n_ref > total:
+        made.refusals.append(
+            f"{n_vllm} GPUs for vLLM, {n_train} for training and {n_ref} for a reference are more "
+            f"than the {total} there are: lower topology.gpus_for_training"
+        )
+    if n_vllm and n_vllm % tensor:
+        made.refusals.append(f"{n_vllm} GPUs for vLLM cannot be shared by {tensor} a layer")
+    made.refusals.append(
+        "reinforcement learning trains and generates in one process so far: use one GPU"
+    )
+
+
+def _of_vllm(size: ModelSize, config: RlConfig, length: int) -> str:
+    tokens = length * config.plan().concurrency
+    part = kv_cache(size, tokens)
+    weights = size.n_params * 2
+    whole = (part.size_bytes + weights) / GIB
+    return f"vLLM wants {whole:.1f} GiB over its GPUs: P·2 + {part.formula}"
+
+
+def _own_cluster(config: SftConfig | RlConfig) -> Cluster:
+    """The cluster that the config asks for."""
+    compute = config.compute
+    nodes, gpus = compute.nodes or 1, compute.gpu_count or 0
+    return Cluster(nodes, -(-gpus // nodes) if gpus else 0, compute.gpu_type)
+
+
+def _judged(made: LaunchPlan, there: Cluster, size: ModelSize | None, model: str) -> LaunchPlan:
+    """The plan with what is not known about it and why it cannot run."""
+    made.device_bytes = gpu_bytes(there.gpu_type) if there.gpus else None
+    if size is None:
+        made.notes.append(f"the size of {model} is not known here, so is the memory")
+    if there.gpus:
+        made.notes.append(NOT_RUN)
+    total = sum(part.size_bytes for part in made.memory)
+    if made.device_bytes and total > made.device_bytes:
+        made.refusals.append(
+            f"{total / GIB:.0f} GiB do not fit into the {made.device_bytes / GIB:.0f} GiB of a "
+            f"{there.gpu_type}: take more GPUs with FSDP or DeepSpeed stage 3, adapters "
+            "(train_kind = lora), a smaller per_device_batch or sequence_length, or "
+            "activation_checkpointing"
+        )
+    return made

@@ -1,0 +1,118 @@
+"""Processes, commands and memory of a launch, with figures worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.config import load_toml
+from engine.config.launching import LaunchPlan, plan_launch, read_cluster
+from engine.config.memory import GIB, Work, estimate, gpu_bytes
+from engine.config.model_sizes import KNOWN, size_by_id, size_of_config
+
+FFT = """
+[job]
+model = "Qwen/Qwen3-4B"
+data = "dataset:1"
+[hyperparameters]
+per_device_batch = 1
+sequence_length = 2048
+[hyperparameters.parallelism]
+activation_checkpointing = true
+"""
+ZERO3 = "use_deepspeed = true\ndeepspeed_stage = 3\n"
+RL = """
+type = "rl"
+[model]
+base = "Qwen/Qwen3-4B"
+[topology]
+gpus_for_vllm = 2
+gpus_for_training = 1
+[vllm]
+tensor_parallel_size = 2
+max_model_len = 8192
+"""
+
+
+def plan(text: str, gpus: str) -> LaunchPlan:
+    made = plan_launch(load_toml(text, name="t.toml").config, size_by_id, read_cluster(gpus))
+    assert made is not None
+    return made
+
+
+def test_the_table_knows_how_many_weights_the_families_have() -> None:
+    assert KNOWN["Qwen/Qwen3-4B"].n_params == pytest.approx(4.02e9, rel=0.005)
+    assert KNOWN["Qwen/Qwen3-30B-A3B"].n_params == pytest.approx(30.5e9, rel=0.005)
+    assert size_by_id("ft:Qwen/Qwen3-8B:job_0123456789abcdef") == KNOWN["Qwen/Qwen3-8B"]
+    raw = {"hidden_size": 128, "num_attention_heads": 4, "num_hidden_layers": 3,
+           "intermediate_size": 384, "vocab_size": 960, "tie_word_embeddings": True}  # fmt: skip
+    size = size_of_config(raw)
+    assert size is not None
+    assert size.n_params == 3 * (4 * 128 * 128 + 3 * 128 * 384) + 960 * 128
+    assert size_of_config({"hidden_size": "?"}) is None
+
+
+def test_a_full_training_holds_weights_gradients_and_two_moments() -> None:
+    size = KNOWN["Qwen/Qwen3-4B"]
+    work = Work(size, "full", 16, "none", 1, 1, 2048, recompute=True)
+    parts = {part.name: part.size_bytes for part in estimate(work)}
+    assert parts["weights"] == parts["gradients"] == 2 * size.n_params
+    assert parts["optimiser"] == 4 * size.n_params
+    assert parts["activations"] == 2048 * 2560 * (34 + 36 * 2)
+    assert parts["logits"] == 8 * 2048 * 151_936
+
+
+def test_zero_3_divides_everything_and_keeps_a_copy_in_32_bits() -> None:
+    size = KNOWN["Qwen/Qwen3-4B"]
+    work = Work(size, "full", 16, "zero3", 8, 1, 2048, recompute=True)
+    parts = {part.name: part.size_bytes for part in estimate(work)}
+    assert parts["weights"] == int(2 * size.n_params / 8)
+    assert parts["optimiser"] == 12 * size.n_params // 8
+
+
+@pytest.mark.parametrize(
+    ("gpus", "processes", "words"),
+    [
+        ("1 H100", 1, "$ python -m engine RUN_DIR"),
+        (
+            "8 H100",
+            8,
+            "accelerate launch --num_processes 8 --num_machines 1 --mixed_precision bf16",
+        ),
+        ("2x8 H100", 16, "--num_processes 16 --num_machines 2 --machine_rank $RANK"),
+    ],
+)
+def test_the_launch_names_its_processes_and_says_that_no_gpu_ran_it(
+    gpus: str, processes: int, words: str
+) -> None:
+    made = plan(FFT + ZERO3, gpus)
+    text = "\n".join(made.lines())
+    assert (made.processes, made.refusals) == (processes, [])
+    assert words in text
+    assert ("--zero_stage 3" in text) == (processes > 1)
+    assert "not yet run on a GPU" in text
+
+
+def test_what_cannot_fit_is_refused_with_what_to_do() -> None:
+    assert plan(FFT, "1 H100").refusals == []
+    (refusal,) = plan(FFT, "1 L4").refusals
+    assert "do not fit into the 24 GiB of a L4" in refusal
+    assert "train_kind = lora" in refusal
+    assert plan(FFT.replace("[job]", "[training]\nuse_qlora = true\n[job]"), "1 L4").refusals == []
+
+
+def test_generation_and_training_share_the_gpus_as_the_topology_says() -> None:
+    made = plan(RL, "4 H100")
+    assert made.devices == ["GPU 0–1: vLLM, tensor parallel 2", "GPU 2–2: training"]
+    assert made.commands[0].startswith(
+        "vllm serve Qwen/Qwen3-4B --tensor-parallel-size 2 --max-model-len 8192"
+    )
+    assert any("more than the 2 there are" in r for r in plan(RL, "2 H100").refusals)
+
+
+def test_a_number_of_gpus_is_read_or_refused() -> None:
+    assert read_cluster("2x8 h100") == (2, 8, "H100")
+    assert str(read_cluster("cpu")) == "CPU"
+    assert gpu_bytes("NVIDIA H100 80GB") == 80 * GIB
+    for bad in ("", "0", "x8", "2x", "many"):
+        with pytest.raises(ValueError, match="no number of GPUs"):
+            read_cluster(bad)
