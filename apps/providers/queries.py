@@ -61,6 +61,11 @@ def provider_by_name(*, project: Project, name: str) -> Provider:
     )
 
 
+def has_provider(project: Project, name: str) -> bool:
+    """Whether the project has a provider of this name, turned on or off."""
+    return Provider.objects.filter(project=project, name=name).exists()
+
+
 def provider_for_url(
     *, project: Project, url: str, kind: ProviderKind = ProviderKind.OPENAI
 ) -> Provider:

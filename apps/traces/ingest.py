@@ -111,6 +111,7 @@ def _key_of(run: Run, summary: Mapping[str, Any]) -> EpisodeKey:
 def _row(ctx: Context, event: Event) -> Episode:
     summary, payload = event.data["summary"], event.data["payload"]
     values = {name: _plain(summary[name]) for name in _COPIED}
+    values["step_reward"] = summary.get("step_reward", 0.0)
     values["ending"] = values["ending"][:200]
     values["error"] = values["error"][:_MAX_ERROR]
     origin = event.data.get("origin")

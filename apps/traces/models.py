@@ -25,6 +25,7 @@ class Episode(models.Model):
     temperature = models.FloatField(default=1.0)
     episode_return = models.FloatField()
     outcome_reward = models.FloatField()
+    step_reward = models.FloatField(default=0.0)  # sum of the shaped rewards of its decisions
     n_achievements = models.PositiveIntegerField()
     n_steps = models.PositiveIntegerField()
     n_turns = models.PositiveIntegerField()

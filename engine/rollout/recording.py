@@ -110,6 +110,7 @@ def summarise(
         prompt_tokens=sum(turn.prompt_tokens for turn in own),
         completion_tokens=sum(turn.completion_tokens for turn in own),
         cost_usd=sum(turn.cost_usd for turn in own),
+        step_reward=sum(turn.step_reward for turn in own),
         started_at=0.0,
         duration_s=0.0,
         final_hash="",

@@ -41,6 +41,7 @@ class Tally:
         self._sums["prompt_tokens"] += summary.prompt_tokens
         self._sums["completion_tokens"] += summary.completion_tokens
         self._sums["steps"] += summary.n_steps
+        self._sums["step_reward"] += summary.step_reward  # type: ignore[assignment]
         if scored:
             self._sums["achievements"] += summary.n_achievements
             self._sums["return"] += summary.episode_return  # type: ignore[assignment]
@@ -82,6 +83,7 @@ class Tally:
             "outcome": as_dict(bootstrap_mean([row.outcome_reward for row in scored])),
             "calls": self._sums["calls"],
             "failed_calls": self._sums["failed_calls"],
+            "step_reward": self._sums["step_reward"],
             "steps": self._sums["steps"],
             "prompt_tokens": self._sums["prompt_tokens"],
             "completion_tokens": self._sums["completion_tokens"],

@@ -111,6 +111,7 @@ class EpisodeSummary:
     started_at: float  # epoch seconds
     duration_s: float  # monotonic
     final_hash: str
+    step_reward: float = 0.0  # sum of the shaped decision rewards
     final_view: str = ""  # base64 of the last view: the thumbnail
     # {index, actions, error_code, unlocked, reward, n_steps, prompt_tokens, completion_tokens,
     #  queue_ms, model_ms, env_ms}

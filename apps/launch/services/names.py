@@ -21,6 +21,7 @@ from apps.datasets.services import upload_dataset
 from apps.launch.services.starters import starters
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import (
+    has_provider,
     limits_of,
     price_of,
     provider_by_name,
@@ -31,6 +32,8 @@ from apps.runs.keys import PROVIDER_KEY, RUN_KEY
 from apps.runs.services import InputPlan
 from engine.config import Play
 
+PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
+HOUSE = "synth"  # what Synth's configs call a provider that serves the models trained there
 SCRIPTED = ("random", "guide")
 TRAINED = ("ft:", "fft:", "qft:", "rl:")
 
@@ -45,19 +48,26 @@ class Found:
     checkpoint: Checkpoint | None = field(default=None, compare=False)
 
 
+def is_placeholder(url: str) -> bool:
+    """Whether an address of an example was left as it is: then it names nothing."""
+    return any(word in url for word in PLACEHOLDERS)
+
+
 def find_policy(project: Project, play: Play) -> Found:
     """Who plays. Raises Refused(422) for a name that stands for nothing here."""
     if play.provider == "builtin" or (not play.provider and play.model in SCRIPTED):
         if play.model not in SCRIPTED:
             raise _unknown("model", play.model, SCRIPTED, "The provider builtin has")
         return Found({"kind": play.model})
-    if play.provider:
+    url = "" if is_placeholder(play.inference_url) else play.inference_url
+    house = play.provider == HOUSE and not has_provider(project, HOUSE)
+    if play.provider and not house:
         provider = provider_by_name(project=project, name=play.provider)
         return _of_provider(provider, play.model)
     trained = play.model.startswith(TRAINED)
-    if play.inference_url and not trained and not _is_ours(play.inference_url):
+    if url and not trained and not _is_ours(url):
         # An origin that no provider has is refused there: no key is ever sent to it.
-        return _of_provider(provider_for_url(project=project, url=play.inference_url), play.model)
+        return _of_provider(provider_for_url(project=project, url=url), play.model)
     checkpoint, warnings = find_checkpoint(project, play.model)
     inputs = {
         "kind": "openai",

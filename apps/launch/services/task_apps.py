@@ -15,7 +15,7 @@ from django.conf import settings
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project
-from apps.launch.services.names import Found
+from apps.launch.services.names import Found, is_placeholder
 from apps.providers.asking import Answer, ask
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import key_of, limits_of, provider_for_url
@@ -25,7 +25,6 @@ from engine.config import Loaded, Play, PlayConfig
 from engine.llm.addresses import is_public
 
 SAID_CHARS = 300
-PLACEHOLDERS = ("YOUR-", "YOUR_", "your-", "your_", "<", "example.com")
 OWN = "this instance"  # whose key our own task app gets
 
 
@@ -68,7 +67,7 @@ class TaskAppReport:
 
 def plays_here(url: str) -> bool:
     """Without a task app, with a placeholder or with our own, the games are played here."""
-    return not url or any(word in url for word in PLACEHOLDERS) or is_own(url)
+    return not url or is_placeholder(url) or is_own(url)
 
 
 def is_own(url: str) -> bool:

@@ -34,7 +34,8 @@ def run_scores(run: Run) -> dict[str, Any]:
 
     `return`, `outcome`: mean with bootstrap interval. A task with achievements: `unique` (mean),
     `achievements`: rate with Wilson interval of each; `crafter_score` in percent. Another task:
-    `accuracy`, the rate of solved episodes, and `answers`, how many ended how. Two queries.
+    `accuracy`, the rate of solved episodes, and `answers`, how many ended how. `step_reward`, where
+    decisions are rewarded: what they earned in an episode. Two queries.
     """
     episodes = list(Episode.objects.filter(run=run).order_by("id"))
     scored = [episode for episode in episodes if not episode.broken]
@@ -45,6 +46,7 @@ def run_scores(run: Run) -> dict[str, Any]:
         **(_achievements(run, scored) if has_achievements(run.task) else _accuracy(scored)),
         "return": as_dict(bootstrap_mean([e.episode_return for e in scored])),
         "outcome": as_dict(bootstrap_mean([e.outcome_reward for e in scored])),
+        **_step_rewards(run, scored),
         "endings": dict(Counter(episode.ended for episode in episodes)),
         **{
             name: round(sum(getattr(episode, field) for episode in episodes), 6)
@@ -62,6 +64,15 @@ def _achievements(run: Run, scored: Sequence[Episode]) -> dict[str, Any]:
         "crafter_score": round(crafter_score(rate.rate for rate in rates.values()), 4),
         "achievements": {name: as_dict(rate) for name, rate in rates.items()},
     }
+
+
+def _step_rewards(run: Run, scored: Sequence[Episode]) -> dict[str, Any]:
+    """What decisions earned in an episode, where the run's config rewards them."""
+    rules = run.resolved.get("step_rewards") or {}
+    if not rules.get("enabled") or rules.get("mode") == "off":
+        return {}
+    mean = as_dict(bootstrap_mean([episode.step_reward for episode in scored]))
+    return {"step_reward": {**mean, "strategy": rules.get("strategy", "")}}
 
 
 def _accuracy(scored: Sequence[Episode]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Configs are read with every mistake named: file, line, key, and the key that was meant."""
+"""Configs are read with every mistake named: file, line, key, and the key that was meant.
+
+What kind each shipped file is: tests/launch/test_shipped_configs.py.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import KINDS, ConfigErrors, Loaded, kind_of, load_json, load_toml
+from engine.config import ConfigErrors, Loaded, kind_of, load_json, load_toml
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-# What each file is, said here by hand: a test that takes any kind would pass for a wrong one.
-SHIPPED = {
-    "crafter_base.toml": "base",
-    "crafter_collect.toml": "rollout",
-    "crafter_eval_base.toml": "eval",
-    "crafter_eval_guide.toml": "eval",
-    "crafter_eval_random.toml": "eval",
-    "crafter_fft.toml": "sft",
-    "crafter_sft_small.toml": "sft",
-    "loop_demo.toml": "pipeline",
-    "loop_math.toml": "pipeline",
-    "loop_small.toml": "pipeline",
-    "math_base.toml": "base",
-    "math_collect.toml": "rollout",
-    "math_eval_base.toml": "eval",
-    "math_eval_guide.toml": "eval",
-    "math_eval_random.toml": "eval",
-    "math_sft_small.toml": "sft",
-    "rl_small.toml": "rl",
-}
 
 
 def read(name: str) -> str:
@@ -44,17 +27,6 @@ def mistakes(text: str) -> list[str]:
 
 def load(text: str) -> Loaded:
     return load_toml(text, name="x.toml", read_file=read)
-
-
-def test_every_shipped_config_is_listed_here() -> None:
-    assert sorted(path.name for path in CONFIGS.glob("*.toml")) == sorted(SHIPPED)
-
-
-@pytest.mark.parametrize(("name", "kind"), SHIPPED.items())
-def test_a_shipped_config_is_of_the_kind_it_names(name: str, kind: str) -> None:
-    loaded = load_toml(read(name), name=name, read_file=read)
-    assert loaded.kind == kind
-    assert isinstance(loaded.config, KINDS[kind])
 
 
 def test_a_typo_names_file_line_key_and_the_nearest_key() -> None:
