@@ -132,8 +132,9 @@ def _compare(
 ) -> str:
     """Whether achievements, and hashes where there are any, are those that were recorded."""
     if unlocked != set(turn.unlocked):
-        said, found = sorted(turn.unlocked), sorted(unlocked)
-        return f"unlocked {said or 'nothing'} as recorded, {found or 'nothing'} when played again"
+        said = ", ".join(sorted(turn.unlocked)) or "nothing"
+        found = ", ".join(sorted(unlocked)) or "nothing"
+        return f"{said} unlocked as recorded, {found} when played again"
     now = [step for step in played.steps if step.turn == turn.index]
     for old, new in zip(recorded, now, strict=False):
         if old.state_hash and old.state_hash != new.state_hash:

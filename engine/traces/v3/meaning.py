@@ -94,9 +94,7 @@ def _summary(
         completion_tokens=sum(turn.completion_tokens for turn in turns),
         cost_usd=sum(turn.cost_usd for turn in turns),
         started_at=began,
-        duration_s=number_of(ours.get("duration_s")) or round(max([0.0, *times]) - began, 3)
-        if times
-        else 0.0,
+        duration_s=number_of(ours.get("duration_s")) or _span(times),
         final_hash=steps[-1].state_hash if steps else "",
         turns=[{name: getattr(turn, name) for name in _TURN_ROW} for turn in turns],
         unlocks=_unlocks(turns),
@@ -107,6 +105,11 @@ _TURN_ROW = (
     "index", "actions", "error_code", "unlocked", "reward", "n_steps", "prompt_tokens",
     "completion_tokens", "queue_ms", "model_ms", "env_ms",
 )  # fmt: skip
+
+
+def _span(times: list[float]) -> float:
+    """Seconds from the first event to the last; clocks of other columns may be other clocks."""
+    return round(max(times) - min(times), 3) if times else 0.0
 
 
 def _ending(session: Session, ours: Mapping[str, Any]) -> tuple[str, str]:
