@@ -60,7 +60,7 @@ def new(request: PageRequest) -> HttpResponse:
         "tasks": task_names(),
         "runs": [
             run
-            for kind in ("eval", "rollout")
+            for kind in ("eval", "rollout", "import")
             for run in list_runs(project=request.actor.project, kind=kind, limit=30).items
         ],
     }
