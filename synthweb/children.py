@@ -28,9 +28,10 @@ class Child(NamedTuple):
 
 
 def children() -> list[Child]:
-    """Broker (unless REDIS_URL names one), web, worker, ticker, and the training parts' install."""
+    """Broker (unless REDIS_URL names one), web, task app, worker, ticker, training parts."""
     found = [
         Child("web", [PYTHON, "-m", "synthweb.server"], SMALL, is_ready=web_answers, ready_s=60),
+        Child("task-app", task_app_command(), task_app_environment(), is_ready=task_app_answers),
         Child("worker", worker_command(), {"OMP_WAIT_POLICY": "PASSIVE", **NO_PAGES}),
     ]
     if has_module("apps.worker.management.commands.tick"):
@@ -60,6 +61,34 @@ def worker_command() -> list[str]:
     ]
 
 
+def task_app_command() -> list[str]:
+    """Every task app over HTTP, without Django: `engine/http`."""
+    return [
+        *(PYTHON, "-m", "engine.http", "--host", settings.HOST),
+        *("--port", str(settings.TASK_APP_PORT), "--trace-db", str(settings.TASK_APP_TRACES)),
+    ]
+
+
+def task_app_environment() -> dict[str, str]:
+    """Its keys, and what of this machine a rollout may call: what `make up` itself starts."""
+    ports = [f"http://{name}:{settings.TASK_APP_PORT}" for name in ("127.0.0.1", "localhost")]
+    webs = [f"http://{name}:{settings.PORT}" for name in ("127.0.0.1", "localhost")]
+    own = [settings.PUBLIC_URL, settings.INTERNAL_URL, settings.TASK_APP_INTERNAL_URL]
+    return {
+        **SMALL,
+        "SYNTHWEB_HOME": str(settings.SYNTHWEB_HOME),
+        "ENVIRONMENT_API_KEY": settings.ENVIRONMENT_API_KEY,
+        "ENVIRONMENT_API_KEY_ALIASES": ",".join(settings.ENVIRONMENT_API_KEY_ALIASES),
+        "SYNTHWEB_ALLOW_HOSTS": ",".join(settings.ALLOW_HOSTS),
+        "TASK_APP_OWN_URLS": ",".join(dict.fromkeys((*own, *webs, *ports))),
+    }
+
+
+def task_app_answers() -> bool:
+    """Does our task app answer on its port?"""
+    return _answers(f"{settings.TASK_APP_INTERNAL_URL}/")
+
+
 def broker_answers() -> bool:
     """Does the embedded broker take connections?"""
     try:
@@ -72,8 +101,12 @@ def broker_answers() -> bool:
 
 def web_answers() -> bool:
     """Does our own web process answer on its port?"""
+    return _answers(f"{settings.INTERNAL_URL}/healthz")
+
+
+def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{settings.INTERNAL_URL}/healthz", timeout=1) as answer:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from pathlib import Path
 
 TRUE = ("1", "true", "yes", "on")
@@ -116,3 +117,18 @@ def kept_secret(name: str, file: Path) -> str:
         finally:
             staged.unlink()
     return file.read_text().strip()
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """The KEY=VALUE lines of a file, as shells and `synth-ai` write them. Raises OSError,
+    ValueError naming the line that is none."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ValueError(f"line {number} is no KEY=VALUE")
+        found[name.strip()] = "".join(shlex.split(value, comments=True))
+    return found

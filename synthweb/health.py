@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.queries import actor_of_request
 from synthweb import bell, metrics
+from synthweb.children import task_app_answers
 
 LOOPBACK = ("127.0.0.1", "::1")
 
@@ -25,9 +26,14 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Database, migrations and broker. 503 while the first two are missing; without the broker
-    runs go on by the tick, only later, so that it is reported and not refused."""
-    checks = {"database": database_state(), "broker": broker_state()}
+    """Database, migrations, broker and task app. 503 while the first two are missing; without the
+    broker runs go on by the tick, only later, and without the task app only its clients wait: both
+    are reported and not refused."""
+    checks = {
+        "database": database_state(),
+        "broker": broker_state(),
+        "task_app": "ok" if task_app_answers() else "away",
+    }
     ready = checks["database"] == "ok"
     return JsonResponse(
         {"status": "ok" if ready else "not ready", **checks}, status=200 if ready else 503

@@ -69,6 +69,14 @@ ROUTES: tuple[Route, ...] = (
         app="apps.inference.router:application",
         example="/api/inference/v1/models",
     ),
+    Route(
+        name="task-app",
+        pattern=re.compile(r"/task/.+"),
+        methods=("GET", "HEAD", "POST"),
+        auth="itself",
+        app="synthweb.task_proxy:application",
+        example="/task/grpo-crafter/health",
+    ),
 )
 
 

@@ -35,6 +35,11 @@ TRUSTED_PROXIES = env.items("SYNTHWEB_TRUSTED_PROXIES")
 # How processes of this machine reach the web (the engine asks for a checkpoint's answers here).
 INTERNAL_URL = env.text("SYNTHWEB_INTERNAL_URL").rstrip("/") or f"http://{_REACHED_AT}:{PORT}"
 
+# How the web reaches the task app, which is a process of its own.
+TASK_APP_INTERNAL_URL = f"http://{_REACHED_AT}:{TASK_APP_PORT}"
+# What the task app has played, until the ticker takes it in.
+TASK_APP_TRACES = SYNTHWEB_HOME / "task_app" / "traces.db"
+
 # Outgoing: loopback and private host:port pairs that providers and task apps may name: those that
 # this instance itself starts, and what the operator lists.
 ALLOW_HOSTS = [

@@ -60,6 +60,12 @@ def main() -> int:
                 f"Port {settings.PORT} on {settings.HOST} is taken by another program.\n"
                 f"Choose another one: make up PORT={settings.PORT + 10}"
             )
+        if not port_is_free(settings.HOST, settings.TASK_APP_PORT):
+            return _fail(
+                f"Port {settings.TASK_APP_PORT} on {settings.HOST}, the task app's, is taken by "
+                f"another program.\nChoose another one: make up TASK_APP_PORT="
+                f"{settings.TASK_APP_PORT + 10}"
+            )
         if not settings.REDIS_URL:
             broker.make_socket_dir(settings.BROKER_SOCKET)
         supervisor = Supervisor(children(), logs_dir(), say=_say)

@@ -51,7 +51,7 @@ class InfoRoutes:
             "service": {"task": about["task"], "version": VERSION},
             "dataset": about["dataset"],
             "rubrics": about["rubrics"],
-            "inference": {**self._inference(), "base_url": str(request.base_url).rstrip("/")},
+            "inference": {**self._inference(), "base_url": _own_url(request)},
             "capabilities": self._capabilities(),
             "limits": self._limits(),
         }
@@ -119,6 +119,12 @@ class InfoRoutes:
     def _limits(self) -> dict[str, Any]:
         limits = self.served.settings.limits
         return {"max_ops": limits.ops, "max_time_s": int(limits.seconds)}
+
+
+def _own_url(request: Request) -> str:
+    """Our OpenAI proxy as the caller reaches us, in front of /v1."""
+    here = str(request.url).partition("?")[0].removesuffix("/info")
+    return f"{here}/proxy"
 
 
 def _read_seeds(request: Request) -> list[int]:

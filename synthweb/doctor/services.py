@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import urllib.error
+import urllib.request
 import uuid
 
 from django.conf import settings
@@ -61,6 +63,21 @@ def check_broker() -> Finding:
     return note("broker", f"not running (would start {binary})", "make up starts it.")
 
 
+def check_task_app() -> Finding:
+    """With its key, as a client would ask."""
+    where = f"{settings.TASK_APP_INTERNAL_URL}/health"
+    request = urllib.request.Request(where, headers={"X-API-Key": settings.ENVIRONMENT_API_KEY})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310
+            healthy = answer.status == 200
+    except urllib.error.HTTPError as err:
+        mend = "Another program, or a task app with another key, has this port: set TASK_APP_PORT."
+        return problem("task app", f"{where} answers {err.code}", mend)
+    except OSError:
+        return note("task app", f"nothing answers at {where}", "make up starts it.")
+    return ok("task app", f"answers at {where}" if healthy else f"{where} is not healthy")
+
+
 def check_workers() -> Finding:
     alive = [worker for worker in list_workers() if worker.alive]
     if not alive:
@@ -100,6 +117,7 @@ SERVICE_CHECKS = (
     check_migrations,
     check_first_user,
     check_broker,
+    check_task_app,
     check_workers,
     check_storage,
     check_credentials,

@@ -84,7 +84,7 @@ def test_a_taken_port_is_a_clear_error(instance, tmp_path):
     assert f"make up PORT={port + 10}" in again.stderr
 
 
-@pytest.mark.parametrize("name", ["web", "broker", "worker"])
+@pytest.mark.parametrize("name", ["web", "broker", "worker", "task-app"])
 def test_a_killed_part_comes_back(instance, name):
     victim = wait_until(lambda: instance.children().get(name), name)
     os.kill(victim, signal.SIGKILL)
@@ -96,6 +96,7 @@ def test_doctor_finds_nothing_in_the_way(instance):
     done = instance.manage("doctor", check=False)
     assert done.returncode == 0, done.stdout
     assert "broker: answers" in done.stdout
+    assert "task app: answers" in done.stdout
 
 
 def test_ready_and_metrics_speak(instance):
@@ -111,7 +112,7 @@ def test_ready_and_metrics_speak(instance):
 
 def test_ctrl_c_leaves_no_process_and_the_home_can_be_started_again(tmp_path):
     with instances.run(tmp_path) as started:
-        wait_until(lambda: len(started.children()) == 4, "all four parts", 60)
+        wait_until(lambda: len(started.children()) == 5, "all five parts", 60)
         tree = psutil.Process(started.process.pid).children(recursive=True)
         assert started.stop(signal.SIGINT) == 0
         assert not any(alive(process.pid) for process in tree)

@@ -27,10 +27,13 @@ from apps.providers.models import Provider
 from apps.runs.models import Config, LiveView, Run
 from apps.traces.models import Episode, Label
 from apps.web.urls import urlpatterns as pages_urls
+from engine.http.app import make_app
+from engine.http.settings import read_settings
 from synthweb import urls as root
 from synthweb.routes import ROUTES, Route, find_route
 from tests.estate import Estate, make_estate
 from tests.servers import web
+from tests.servers.http_app import serve_app
 
 ClientOf = Callable[[User], Client]
 OPEN = ("/healthz", "/readyz")  # say that the process lives, nothing about anybody
@@ -84,6 +87,16 @@ each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda r: r.name)
 @pytest.fixture
 def estate(actor) -> Estate:
     return make_estate(actor)
+
+
+@pytest.fixture
+def task_app(monkeypatch) -> Iterator[None]:
+    """Our own task app, where the web passes calls on to."""
+    environment = {"ENVIRONMENT_API_KEY": "environment-key"}
+    made = make_app(read_settings(environment, tasks=["crafter"], trace_db=None))
+    with serve_app(made) as url:
+        monkeypatch.setattr(settings, "TASK_APP_INTERNAL_URL", url)
+        yield
 
 
 @pytest.fixture
@@ -215,7 +228,7 @@ def test_the_admin_pages_are_for_staff_only(estate, alice, mallory, client_of):
 @pytest.mark.django_db(transaction=True)
 @each_route
 def test_routes_outside_django_open_to_those_who_may_only(
-    route, estate, alice, bob, mallory, client_of, key_of
+    route, task_app, estate, alice, bob, mallory, client_of, key_of
 ):
     with web.serve() as server:
         for path in STREAMED.get(route.name, ()):

@@ -52,6 +52,7 @@ class Instance:
             **kept,
             "SYNTHWEB_HOME": str(home),
             "PORT": str(self.port),
+            "TASK_APP_PORT": str(free_port()),
             "SYNTHWEB_INSTALL_TRAIN": "0",
             "SYNTHWEB_TICK_SECONDS": "1",
             **extra,

@@ -32,8 +32,8 @@ class MathFace:
     hint = f"Solve the problem. Answer with one call of {TOOL} with nothing but the final answer."
 
     def prepare(self) -> None:
-        """Import the generator, which takes seconds, before the first client waits for it."""
-        import reasoning_gym  # noqa: F401
+        """Nothing: the generator (90 MB, seconds) comes with the first problem, for most
+        instances never."""
 
     def about(self) -> dict[str, Any]:
         return {
