@@ -27,5 +27,8 @@ class RlLoss(Section):
     """Weight of the distance to the model that the training began with."""
     updates: int = Field(1, ge=1, le=100)
     """Rounds over each batch of games; the later ones are off-policy, weighed by their ratio."""
+    shuffled: bool = False
+    """A control experiment: the rewards of an iteration are dealt out to other games of it at
+    random, so that nothing should be learned."""
     mask_truncated: bool = True
     """Leave out answers cut off at max_tokens and games that broke or ran into a limit."""

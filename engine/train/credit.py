@@ -7,6 +7,7 @@ any difference teach nothing and are dropped (DAPO, arXiv:2503.14476).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import NamedTuple
@@ -41,6 +42,14 @@ def assign(
     if credit == "turn" and normalise == "std":
         kept = _scaled(kept)
     return Credit(kept, sum(dead))
+
+
+def shuffled(groups: Sequence[Sequence[Rewards]], seed: int) -> list[list[Rewards]]:
+    """The same rewards dealt out to other games at random, each as long as the game it goes to."""
+    rewards = [game for group in groups for game in group]
+    random.Random(seed).shuffle(rewards)
+    dealt = iter(rewards)
+    return [[(next(dealt) + [0.0] * len(game))[: len(game)] for game in group] for group in groups]
 
 
 def returns_to_go(rewards: Rewards, gamma: float) -> Rewards:

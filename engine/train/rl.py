@@ -26,7 +26,7 @@ from engine.lease import Cancellation
 from engine.rollout.views import LiveViews
 from engine.traces.record import Trace
 from engine.train.checkpoints import publish_folder
-from engine.train.credit import assign
+from engine.train.credit import assign, shuffled
 from engine.train.diagnostics import Diagnostics
 from engine.train.grpo import Learner, Options
 from engine.train.policy import TrainedPolicy
@@ -139,6 +139,8 @@ class RlTrainer:
         parts = [[reward_parts(plan, trace) for trace in group] for group in played.groups]
         rewards = [[[p.total for p in game] for game in group] for group in parts]
         loss = plan.loss
+        if loss.shuffled:
+            rewards = shuffled(rewards, _number(plan.seed, number))
         credit = assign(rewards, credit=loss.credit, gamma=loss.gamma, normalise=loss.normalise)
         samples = make_samples(plan, played.groups, credit.advantages)
         rate = self._rate(number)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.train.credit import assign, returns_to_go
+from engine.train.credit import assign, returns_to_go, shuffled
 
 EPISODE = {"credit": "episode", "gamma": 1.0}
 TURN = {"credit": "turn", "gamma": 0.5}
@@ -52,3 +52,13 @@ def test_advantages_of_a_group_add_up_to_nothing_at_every_turn(
         for group in assign(groups, **how, normalise=normalise).advantages:  # type: ignore[arg-type]
             for turn in zip(*group, strict=True):
                 assert sum(turn) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_shuffled_rewards_are_the_same_rewards_in_other_games() -> None:
+    groups = [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]
+    dealt = shuffled(groups, seed=1)
+    assert dealt != groups
+    assert sorted(game for group in dealt for game in group) == [
+        game for group in groups for game in group
+    ]
+    assert [len(game) for group in shuffled([[[1.0], [2.0, 3.0]]], 0) for game in group] == [1, 2]
