@@ -61,7 +61,7 @@ class Size(NamedTuple):
 
 
 QUICK = Size(1, 24, 60, 120, 4, 32)
-FULL = Size(3, 100, 450, 300, 45, 64)
+FULL = Size(3, 100, 450, 450, 45, 64)
 
 
 class OutOfTimeError(Exception):
