@@ -17,6 +17,7 @@ const BEHAVIOURS = {
   "data-list": "./list.js",
   "data-log": "./log.js",
   "data-copy": "./copy.js",
+  "data-notify": "./notify.js",
   "data-upload": "./upload.js",
 };
 

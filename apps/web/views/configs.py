@@ -13,11 +13,11 @@ from apps.accounts.errors import Refused
 from apps.accounts.models import Role
 from apps.launch import services
 from apps.launch.models import Pipeline
-from apps.runs.queries import get_config, list_configs, list_runs
+from apps.runs.queries import find_run, get_config, list_configs, list_runs
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.config_form import changed_fields, form_sections, put_value
 from apps.web.reading import text_of, whole_of
-from engine.config import KINDS, ConfigErrors, Loaded, kind_of
+from engine.config import KINDS, ConfigErrors, Loaded, dump_toml, kind_of
 from engine.config.launching import read_cluster
 
 MAX_TOML = 500_000
@@ -151,7 +151,12 @@ def _merged(request: PageRequest, text: str) -> str:
 
 
 def _start(request: PageRequest) -> tuple[str, str]:
-    """What the editor opens with: a file of configs/, a stored config, or the smallest eval."""
+    """What the editor opens with: a file of configs/, a stored config, what a run was frozen with,
+    or the smallest eval."""
+    run_id = whole_of(request.GET, "run")
+    if run_id:
+        run = find_run(project=request.actor.project, run_id=run_id)
+        return _with_sets(request, dump_toml(run.resolved)), f"run-{run.pk}-again.toml"
     parent = whole_of(request.GET, "from")
     if parent:
         config = get_config(project=request.actor.project, config_id=parent)
