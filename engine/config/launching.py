@@ -83,6 +83,16 @@ def plan_launch(
     return None
 
 
+def own_processes(config: SftConfig, n_gpus: int) -> tuple[Cluster, int]:
+    """This machine's part of a fine-tuning: its GPUs, never more than there are, and processes."""
+    if not n_gpus:
+        return Cluster(1, 0, None), config.training.cpu_processes
+    compute = config.compute
+    asked = compute.gpu_count or config.hyperparameters.world_size or 1
+    n_local = min(n_gpus, max(1, asked // (compute.nodes or 1)))
+    return Cluster(1, n_local, compute.gpu_type), n_local
+
+
 def sharding_of(parallel: Parallelism) -> Sharding:
     """How the processes share weights, gradients and optimiser."""
     if parallel.use_deepspeed:
@@ -98,16 +108,15 @@ def accelerate_command(
     """`accelerate launch …` for `n_local` processes on each machine; one process needs none."""
     if n_local * cluster.nodes == 1:
         return ["python", *tail]
+    if not cluster.gpus:
+        return ["torchrun", "--standalone", "--nproc_per_node", str(n_local), *tail]
     command = ["accelerate", "launch", "--num_processes", str(n_local * cluster.nodes)]
     command += ["--num_machines", str(cluster.nodes)]
     if cluster.nodes > 1:
         command += ["--machine_rank", "$RANK", "--main_process_ip", "$MAIN_IP"]
         command += ["--main_process_port", "29500"]
-    if not cluster.gpus:
-        command += ["--cpu", "--mixed_precision", "no"]
-    else:
-        command += ["--multi_gpu"] if sharding == "none" else []
-        command += ["--mixed_precision", "fp16" if parallel.fp16 else "bf16"]
+    command += ["--multi_gpu"] if sharding == "none" else []
+    command += ["--mixed_precision", "fp16" if parallel.fp16 else "bf16"]
     if sharding == "fsdp":
         command += ["--use_fsdp", "--fsdp_version", "2"]
         command += ["--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"]

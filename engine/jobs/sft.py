@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config import load_json
+from engine.config.launching import own_processes
 from engine.config.sft import SftConfig, SftPlan
 from engine.errors import Cancelled, ConfigError, StorageError, TrainingError
 from engine.events import CheckpointData
 from engine.jobs.job import Job
+from engine.jobs.ranks import is_rank, run_ranks
 
 if TYPE_CHECKING:
     from engine.train.data import Example
@@ -62,9 +64,12 @@ def run(job: Job) -> dict[str, Any]:
     Raises Cancelled (the last checkpoint is kept), TrainingError, StorageError, ConfigError.
     """
     prepare_threads()
+    config = _config(job)
+    if not is_rank(os.environ) and (n_gpus := _wants_ranks(config)) is not None:
+        return run_ranks(job, config, n_gpus)
     from engine.train.sft import train
 
-    plan = _plan(job)
+    plan = config.plan()
     base, data = _input(job, "base"), _input(job, "data")
     data_sha256 = _check_data(data)
     model, tokenizer, options = _load(job, plan, Path(base["path"]))
@@ -147,11 +152,19 @@ def find_resume(job: Job) -> Path | None:
     return path
 
 
-def _plan(job: Job) -> SftPlan:
+def _config(job: Job) -> SftConfig:
     config = load_json(job.config).config
     if not isinstance(config, SftConfig):
         raise ConfigError("an sft run needs an sft config, found another kind")
-    return config.plan()
+    return config
+
+
+def _wants_ranks(config: SftConfig) -> int | None:
+    """This machine's GPUs when several processes are to train on it, else None."""
+    from engine.train.processes import n_gpus
+
+    found = n_gpus()
+    return found if own_processes(config, found)[1] > 1 else None
 
 
 def _load(job: Job, plan: SftPlan, folder: Path) -> tuple[Any, Any, Options]:
@@ -188,6 +201,8 @@ def _options(plan: SftPlan) -> Options:
         log_steps=plan.log_steps,
         schedule=plan.schedule,
         packing=plan.packing,
+        recompute=bool(plan.parallelism.activation_checkpointing),
+        fp16=bool(plan.parallelism.fp16),
         sequence_length=plan.sequence_length,
         eval_strategy=plan.validation.evaluation_strategy,
         eval_steps=plan.validation.eval_steps,
@@ -252,6 +267,7 @@ def _summary(outcome: Outcome) -> str:
 
 def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha256: str) -> None:
     from engine.train.card import Card, write_final
+    from engine.train.processes import is_first
 
     given = _input(job, "base")
     base = given.get("model_id") or plan.model
@@ -264,6 +280,8 @@ def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha
         metrics=outcome.metrics,
         weights=str(given.get("weights_model_id") or ""),
     )
+    if not is_first():
+        return
     folder = job.directory / "checkpoint"
     files = write_final(outcome.model, tokenizer, folder, card)
     announce_checkpoint(

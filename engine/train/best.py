@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.train.checkpoints import publish_folder
+from engine.train.processes import is_first, wait_for_all
 
 STATE = "best.json"
 # Where the best weights are, in a checkpoint and beside the checkpoints. One folder deeper than it
@@ -46,7 +47,7 @@ class Best:
 
     def keep(self, model: Any, folder: Path) -> None:
         """Write the weights of the best measurement below `folder`, whole or not at all."""
-        if not self.keeps_weights:
+        if not self.keeps_weights or not is_first():
             return
         staged = folder / ".best"
         shutil.rmtree(staged, ignore_errors=True)
@@ -68,7 +69,7 @@ class Best:
             return
         state = json.loads((checkpoint / STATE).read_text())
         self.value, self.step, self.n_worse = state["value"], state["step"], state["n_worse"]
-        if (checkpoint / WEIGHTS).is_dir():
+        if (checkpoint / WEIGHTS).is_dir() and is_first():
             shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
             shutil.copytree(checkpoint / WEIGHTS, folder / WEIGHTS)
 
@@ -76,6 +77,7 @@ class Best:
         """Give the model its best weights back; False when none were kept."""
         from safetensors.torch import load_file
 
+        wait_for_all()
         kept = folder / WEIGHTS
         if not self.keeps_weights or not kept.is_dir():
             return False

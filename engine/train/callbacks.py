@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from engine.train.best import Best
+from engine.train.processes import mean_of_all, most_of_all
 from engine.train.schedule import Clock
 
 if TYPE_CHECKING:
@@ -55,12 +56,16 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        if self.reporter.cancelled():
+        limit = self.options.save_seconds
+        due = limit is not None and time.monotonic() - self._saved_at >= limit
+        wishes = [float(self.reporter.cancelled()), float(due), self.clock.elapsed_s]
+        cancelled, save, elapsed_s = most_of_all(wishes)
+        self.clock.agree(elapsed_s)
+        if cancelled:
             self._stop("cancelled", control)
         elif self.clock.time_share >= 1.0:
             self._stop("time", control)
-        limit = self.options.save_seconds
-        if limit is not None and time.monotonic() - self._saved_at >= limit:
+        if save:
             control.should_save = True
         if control.should_save:
             self._saved_at = time.monotonic()
@@ -87,7 +92,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         values = {ours: float(logs[theirs]) for theirs, ours in NAMES.items() if theirs in logs}
         # Our own mean: that of the trainer forgets, on resume, the steps since the last point.
         n_steps = state.global_step - self.clock.logged_step
-        values["train.loss"] = mean_of_processes(self.clock.loss_sum / n_steps)
+        values["train.loss"] = mean_of_all(self.clock.loss_sum / n_steps)
         self.clock.loss_sum, self.clock.logged_step = 0.0, state.global_step
         seconds, tokens = self.clock.elapsed_s, self.clock.tokens
         rate = (tokens - self._logged[1]) / max(seconds - self._logged[0], 1e-6)
@@ -134,15 +139,3 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         control.should_training_stop = True
         control.should_log = True
         control.should_save = True
-
-
-def mean_of_processes(value: float) -> float:
-    """The mean over all processes of the training; the value itself where there is one."""
-    import torch
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return value
-    shared = torch.tensor(value, device="cuda" if torch.cuda.is_available() else "cpu")
-    distributed.all_reduce(shared)
-    return float(shared) / int(distributed.get_world_size())

@@ -50,6 +50,10 @@ class Clock:
         }
         (folder / CLOCK_FILE).write_text(json.dumps(state))
 
+    def agree(self, elapsed_s: float) -> None:
+        """Set the time to that of all processes, so that they stop and slow down together."""
+        self._before_s += elapsed_s - self.elapsed_s
+
     @property
     def elapsed_s(self) -> float:
         return self._before_s + time.monotonic() - self._started

@@ -30,6 +30,7 @@ from engine.train.best import Best
 from engine.train.callbacks import Progress
 from engine.train.checkpoints import publish_folder
 from engine.train.data import Example, collate
+from engine.train.processes import is_first, wait_for_all
 from engine.train.schedule import Clock, Shape, rate_factor
 
 EXPLODED_LOSS = 50.0  # the loss of guessing among e^50 words: nothing sane gets there
@@ -69,6 +70,8 @@ class Options:
     keep_best: bool = False
     patience: int | None = None
     packing: bool = False
+    recompute: bool = False  # on a GPU: activations twice instead of storing them
+    fp16: bool = False  # on a GPU, instead of bfloat16
     sequence_length: int = 2048
     save_seconds: float | None = 60.0
     save_steps: int | None = None
@@ -131,14 +134,19 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Write into the staging folder, then give the whole folder its name at once."""
-        shutil.rmtree(self.args.output_dir, ignore_errors=True)
+        if is_first():
+            shutil.rmtree(self.args.output_dir, ignore_errors=True)
+        wait_for_all()
         super()._save_checkpoint(model, trial)
-        step = self.state.global_step
-        staged = Path(self.args.output_dir) / f"checkpoint-{step}"
-        self.clock.save(staged)
-        self.best.save(staged, self.target)
-        publish_folder(staged, self.target / f"step-{step}")
-        self.saved(self.target / f"step-{step}", step)
+        wait_for_all()
+        if is_first():
+            step = self.state.global_step
+            staged = Path(self.args.output_dir) / f"checkpoint-{step}"
+            self.clock.save(staged)
+            self.best.save(staged, self.target)
+            publish_folder(staged, self.target / f"step-{step}")
+            self.saved(self.target / f"step-{step}", step)
+        wait_for_all()
 
 
 def train(
@@ -180,7 +188,8 @@ def train(
     clock.start(resume)
     best.load(resume, folder)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    shutil.rmtree(folder / ".staged", ignore_errors=True)
+    if is_first():
+        shutil.rmtree(folder / ".staged", ignore_errors=True)
     restored = watch.stopped != "cancelled" and best.restore(trainer.model, folder)
     return Outcome(
         trainer.model, trainer.state.global_step, watch.stopped, clock.tokens, clock.elapsed_s,
@@ -236,8 +245,9 @@ def _arguments(options: Options, staging: Path) -> SFTConfig:
         remove_unused_columns=False,
         max_length=None,
         packing=False,
-        activation_checkpointing=False,
-        bf16=not on_cpu,
+        activation_checkpointing=options.recompute and not on_cpu,
+        bf16=not on_cpu and not options.fp16,
+        fp16=not on_cpu and options.fp16,
         use_cpu=on_cpu,
         dataloader_pin_memory=not on_cpu,
         report_to=[],

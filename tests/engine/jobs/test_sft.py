@@ -35,17 +35,19 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def prepare(directory: Path, inputs: dict[str, Any], kind: str = "fft", **training: Any) -> Path:
+def prepare(
+    directory: Path,
+    inputs: dict[str, Any],
+    kind: str = "fft",
+    batch_size: int = 8,
+    **training: Any,
+) -> Path:
     """A run directory for `python -m engine`."""
+    numbers = {"n_epochs": 200, "batch_size": batch_size, "learning_rate": 5e-3}
     config = {
         "type": "sft",
         "job": {"model": "test/tiny", "data": "dataset:1"},
-        "hyperparameters": {
-            "n_epochs": 200,
-            "batch_size": 8,
-            "learning_rate": 5e-3,
-            "train_kind": kind,
-        },
+        "hyperparameters": {**numbers, "train_kind": kind},
         "training": {"max_steps": 10, "log_steps": 2, **training},
     }
     directory.mkdir()
