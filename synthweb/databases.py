@@ -17,6 +17,10 @@ SQLITE_INIT = (
     "PRAGMA mmap_size=134217728;PRAGMA journal_size_limit=67108864"
 )
 
+# A process stopped or cut off inside a transaction holds its locks for as long as it stays away,
+# and nobody can take over its run (R20). Our transactions last milliseconds and wait for nothing.
+POSTGRES_START = "-c idle_in_transaction_session_timeout=15s"
+
 
 def database_settings(url: str, home: Path) -> dict[str, Any]:
     """Settings for `DATABASE_URL` (`postgres://user:password@host:port/name?sslmode=…`).
@@ -43,7 +47,7 @@ def database_settings(url: str, home: Path) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 10, **options},
+        "OPTIONS": {"connect_timeout": 10, "options": POSTGRES_START, **options},
     }
 
 

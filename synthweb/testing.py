@@ -70,7 +70,11 @@ def steps(what: str) -> list[Step]:
         return [step("soak", ["pytest", "-q", "tests/faults", "tests/soak"], full)]
     everything = step("tests", ["pytest", "-q", "-m", "not e2e", *parallel])
     browser = step("pages in Chromium", ["pytest", "-q", "-m", "e2e"])
-    return [*lint, everything, step("on Postgres", postgres_tests()), browser]
+    postgres = [
+        step("on Postgres", postgres_tests()),
+        step("faults on Postgres", postgres_faults()),
+    ]
+    return [*lint, everything, *postgres, browser]
 
 
 def postgres_tests() -> list[str]:
@@ -78,6 +82,13 @@ def postgres_tests() -> list[str]:
     rooms = ["tests/accounts", "tests/runs", "tests/traces", "tests/datasets", "tests/house"]
     there = [room for room in rooms if (bootstrap.ROOT / room).is_dir()]
     return ["tests.on_postgres", "-q", "-m", FAST, *there]
+
+
+def postgres_faults() -> list[str]:
+    """Promises whose races the database decides: who holds a shard, what is stored once."""
+    names = ("r01_worker_killed", "r03_supervisor_killed", "r14_cancel", "r15_idempotency")
+    names = (*names, "r25_crash_while_ingesting")
+    return ["tests.on_postgres", "-q", *(f"tests/faults/test_{name}.py" for name in names)]
 
 
 def step(name: str, module: list[str], environment: dict[str, str] | None = None) -> Step:
