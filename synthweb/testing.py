@@ -86,9 +86,11 @@ def postgres_tests() -> list[str]:
 
 def postgres_faults() -> list[str]:
     """Promises whose races the database decides: who holds a shard, what is stored once."""
-    names = ("r01_worker_killed", "r03_supervisor_killed", "r14_cancel", "r15_idempotency")
-    names = (*names, "r25_crash_while_ingesting")
-    return ["tests.on_postgres", "-q", *(f"tests/faults/test_{name}.py" for name in names)]
+    names = "r01_worker_killed r03_supervisor_killed r14_cancel r15_idempotency"
+    files = [
+        f"tests/faults/test_{name}.py" for name in f"{names} r25_crash_while_ingesting".split()
+    ]
+    return ["tests.on_postgres", "-q", *files]
 
 
 def step(name: str, module: list[str], environment: dict[str, str] | None = None) -> Step:
