@@ -173,6 +173,7 @@ def test_what_a_form_sent_comes_back_as_text(hostile, browser):
                  "/settings/aliases/", "/start/", f"/runs/{hostile.run_id}/notes/",
                  f"/runs/{hostile.run_id}/cancel/", f"/configs/{hostile.config_id}/launch/",
                  f"/traces/{hostile.trace_id}/labels/", "/datasets/new/", "/login/",
+                 f"/settings/providers/{hostile.provider_id}/",
                  f"/settings/providers/{hostile.provider_id}/test/")  # fmt: skip
     for where in addresses:
         for headers in ({}, {"HX-Request": "true"}):

@@ -62,6 +62,7 @@ WORDS = (
     "split", "validation_share", "max_per_achievement", "next", "parent", "days", "requested",
     "resolved", "base_url", "max_concurrent", "what", "text", "side", "do", "notes", "tags", "sets",
     "scopes", "key", "remove", "sort", "task", "n", "first", "last", "x",
+    "preset", "enabled", "drop_key", "prices",
 )  # fmt: skip
 
 

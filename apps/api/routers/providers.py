@@ -11,6 +11,7 @@ from ninja import Router, Schema, Status
 from apps.accounts.models import Role
 from apps.api.auth import actor_of
 from apps.api.shapes import Listed
+from apps.launch.services import test_endpoint
 from apps.providers import queries, services
 from apps.providers.models import Provider
 
@@ -117,11 +118,11 @@ def delete_provider(request: HttpRequest, provider_id: int) -> Status[None]:
 
 @router.post("/providers/{provider_id}/test")
 def test_provider(request: HttpRequest, provider_id: int) -> dict[str, Any]:
-    """Ask the endpoint for its models, with its key, once."""
+    """Ask a model API for its models, or a task app for its health and task_info, with its key."""
     actor = actor_of(request)
     actor.require(Role.ADMIN)
     provider = queries.get_provider(project=actor.project, provider_id=provider_id)
-    return services.test_provider(provider=provider)._asdict()
+    return test_endpoint(provider=provider)._asdict()
 
 
 @router.get("/aliases")

@@ -24,7 +24,7 @@ from apps.launch.services.pipelines import (
 )
 from apps.launch.services.plans import RunPlan
 from apps.launch.services.runs import clone, dry_run, fork, keep_refused, launch, queue_draft
-from apps.launch.services.task_apps import TaskAppReport, probe_task_app
+from apps.launch.services.task_apps import TaskAppReport, probe_task_app, test_endpoint
 
 __all__ = [
     "RunPlan",
@@ -48,6 +48,7 @@ __all__ = [
     "queue_draft",
     "show_launch",
     "start_pipeline",
+    "test_endpoint",
     "this_machine",
     "with_sets",
 ]

@@ -19,6 +19,7 @@ from apps.launch.services.names import Found, is_placeholder
 from apps.providers.asking import Answer, ask
 from apps.providers.models import Provider, ProviderKind
 from apps.providers.queries import key_of, limits_of, provider_for_url
+from apps.providers.services import TestResult, test_provider
 from apps.providers.urls import origin_of, parse_url
 from apps.runs.keys import RUN_KEY, TASK_APP_KEY
 from engine.config import Loaded, Play, PlayConfig
@@ -187,6 +188,18 @@ def probe_task_app(*, project: Project, url: str) -> TaskAppReport:
     task = _task_of(info)
     message = f"The task app at {url} answers: {task or 'a task without a name'}."
     return TaskAppReport(True, url, message, "", owner, task, tuple(calls), info)
+
+
+def test_endpoint(*, provider: Provider) -> TestResult:
+    """What the test button says: a model API's models, or the whole check of a task app."""
+    if provider.kind != ProviderKind.TASK_APP:
+        return test_provider(provider=provider)
+    report = probe_task_app(project=provider.project, url=provider.base_url)
+    took_ms = sum(call.took_ms for call in report.calls)
+    return TestResult(report.ok, report.message if report.ok else report.words(), took_ms, [])
+
+
+test_endpoint.__test__ = False  # type: ignore[attr-defined]  # a verb, not a test
 
 
 def _key_for(project: Project, url: str) -> tuple[str, str]:

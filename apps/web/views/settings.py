@@ -20,17 +20,44 @@ from apps.runs.queries import list_workers
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import text_of, whole_of
 
+# What the form for a new provider begins with: `?preset=NAME`, so that it works without JavaScript.
+PRESETS: dict[str, dict[str, object]] = {
+    "groq": {
+        "words": "Groq", "name": "groq", "kind": "openai",
+        "base_url": "https://api.groq.com/openai/v1", "max_concurrent": 16, "timeout_s": 120,
+    },
+    "openai": {
+        "words": "OpenAI-compatible", "name": "my-provider", "kind": "openai",
+        "base_url": "https://api.openai.com/v1", "max_concurrent": 32, "timeout_s": 120,
+    },
+    "vllm": {
+        "words": "vLLM", "name": "vllm", "kind": "openai",
+        "base_url": "http://127.0.0.1:8080/v1", "max_concurrent": 64, "timeout_s": 300,
+    },
+    "synthweb": {
+        "words": "Another synthweb", "name": "synthweb", "kind": "openai",
+        "base_url": "https://synthweb.example.com/api/inference/v1", "max_concurrent": 32,
+        "timeout_s": 300,
+    },
+    "task-app": {
+        "words": "Remote task app", "name": "task-app", "kind": "task_app",
+        "base_url": "https://task-app.example.com", "max_concurrent": 8, "timeout_s": 600,
+    },
+}  # fmt: skip
+
 
 @require_safe
 @page()
 def overview(request: PageRequest) -> HttpResponse:
-    return _overview(request)
+    return draw_settings(request)
 
 
-def _overview(request: PageRequest, **extra: object) -> HttpResponse:
+def draw_settings(request: PageRequest, **extra: object) -> HttpResponse:
     project = request.actor.project
     context = {
         "providers": providers.list_providers(project=project),
+        "presets": PRESETS,
+        "preset": PRESETS.get(request.GET.get("preset", ""), PRESETS["groq"]),
         "aliases": providers.list_aliases(project=project),
         "offered": offered_aliases(project),
         "stand_in": STAND_IN,
@@ -60,7 +87,7 @@ def create_key(request: PageRequest) -> HttpResponse:
         scopes=scopes,
         expires_at=now() + timedelta(days=min(days, 3650)) if days and days > 0 else None,
     )
-    return _overview(request, clear=made.clear)
+    return draw_settings(request, clear=made.clear)
 
 
 @require_POST
@@ -73,38 +100,6 @@ def revoke_key(request: PageRequest, key_id: int) -> HttpResponse:
         request.actor.require(Role.ADMIN)
     accounts.revoke_api_key(actor=request.actor, key=key)
     return go(request, "/settings/#keys", f"The key {key.name} is revoked.")
-
-
-@require_POST
-@page(Role.ADMIN)
-def save_provider(request: PageRequest) -> HttpResponse:
-    made = services.create_provider(
-        actor=request.actor,
-        name=text_of(request.POST, "name") or "",
-        base_url=text_of(request.POST, "base_url") or "",
-        key=request.POST.get("key", "").strip(),
-        kind=text_of(request.POST, "kind") or "openai",
-        max_concurrent=whole_of(request.POST, "max_concurrent") or 32,
-    )
-    return go(request, "/settings/#providers", f"{made.name} is added. Test it before you use it.")
-
-
-@require_POST
-@page(Role.EDITOR)
-def test(request: PageRequest, provider_id: int) -> HttpResponse:
-    provider = providers.get_provider(project=request.actor.project, provider_id=provider_id)
-    result = services.test_provider(provider=provider)
-    if request.htmx:
-        return draw(request, "settings/_tested.html", {"result": result})
-    return _overview(request, tested=provider, result=result)
-
-
-@require_POST
-@page(Role.ADMIN)
-def remove(request: PageRequest, provider_id: int) -> HttpResponse:
-    provider = providers.get_provider(project=request.actor.project, provider_id=provider_id)
-    services.delete_provider(actor=request.actor, provider=provider)
-    return go(request, "/settings/#providers", f"{provider.name} and its key are gone.")
 
 
 @require_POST
