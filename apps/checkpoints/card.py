@@ -37,7 +37,8 @@ def model_card(checkpoint: Checkpoint) -> str:
         lines.append(f"- made by run {checkpoint.run_id}, step {checkpoint.step}")
         lines += [f"- dataset: {sha256}" for sha256 in _dataset_hashes(checkpoint.run_id)]
     lines.append(f"- trained on {count_seeds(checkpoint.trained_seeds)} worlds")
-    lines += [f"- {name}: {value:.6g}" for name, value in sorted(checkpoint.metrics.items())]
+    figures = [(k, v) for k, v in sorted(checkpoint.metrics.items()) if isinstance(v, int | float)]
+    lines += [f"- {name}: {value:.6g}" for name, value in figures]
     return "\n".join([*lines, *_scores(checkpoint), *_config(checkpoint)]) + "\n"
 
 

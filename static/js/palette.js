@@ -13,9 +13,8 @@ class Palette {
   constructor(dialog) {
     this.dialog = dialog;
     this.input = dialog.querySelector("input");
-    this.list = dialog.querySelector("ul");
+    [this.found, this.own] = dialog.querySelectorAll("ul");
     this.at = 0;
-    this.asked = 0;
     document.addEventListener("keydown", (event) => {
       if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
@@ -42,29 +41,22 @@ class Palette {
 
   ask() {
     const words = this.input.value.trim();
-    this.show(deeds(words), "");
+    this.own.replaceChildren(...deeds(words));
+    this.choose(0);
     clearTimeout(this.timer);
-    if (words) this.timer = setTimeout(() => this.fetch(words), PAUSE_MS);
+    if (!words) this.found.replaceChildren();
+    else this.timer = setTimeout(() => this.fetch(words), PAUSE_MS);
   }
 
   /** @param {string} words */
   async fetch(words) {
-    const number = ++this.asked;
-    const answer = await fetch(`/search/?q=${encodeURIComponent(words)}`, { headers: { "HX-Request": "true" } });
-    if (!answer.ok || number !== this.asked || words !== this.input.value.trim()) return;
-    this.show(deeds(words), await answer.text());
-  }
-
-  /** @param {HTMLElement[]} own @param {string} html of the server, escaped there */
-  show(own, html) {
-    const found = document.createElement("template");
-    found.innerHTML = html;
-    this.list.replaceChildren(...found.content.children, ...own);
+    const to = { source: this.found, target: this.found, swap: "innerHTML" };
+    await window.htmx.ajax("GET", `/search/?q=${encodeURIComponent(words)}`, to);
     this.choose(0);
   }
 
   get rows() {
-    return [...this.list.querySelectorAll("a, button")];
+    return [...this.dialog.querySelectorAll(".hits a, .hits button")];
   }
 
   /** @param {number} at */

@@ -94,6 +94,19 @@ def test_a_game_is_forked_where_it_stands_and_its_branches_appear_beside_it(
     expect(page.get_by_text("a branch of")).to_be_visible()
 
 
+def test_the_palette_finds_a_run_and_goes_to_a_page(page: Page, played: dict[str, int]) -> None:
+    page.goto("/live/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("guide")
+    expect(page.locator("#palette a").first).to_contain_text("guide", timeout=SOON)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/runs/\d+/"))
+    page.keyboard.press("Control+k")
+    page.keyboard.type("checkp")
+    page.locator("#palette button", has_text="Checkpoints").click()
+    page.wait_for_url(re.compile("/checkpoints/"))
+
+
 def test_a_step_in_the_address_opens_that_moment(page: Page, played: dict[str, int]) -> None:
     _open_best_trace(page, played["guide"])
     page.goto(page.url.split("?")[0] + "?step=7")

@@ -91,6 +91,8 @@ def hostile_run(actor: Actor) -> tuple[Run, Episode]:
     [episode] = store_games(run, [trace])
     Episode.objects.filter(pk=episode.pk).update(verified=False, verify_note=EVIL)
     set_label(episode=episode, name=SHORT, actor=actor)
+    fork = {"original": {"id": episode.pk, "step": 0}}
+    make_run(actor.project, kind="fork", name=EVIL, model=EVIL, inputs=fork)
     set_notes(run=run, actor=actor, notes=EVIL)
     set_tags(run=run, actor=actor, tags=[SHORT])
     add_event(run, "log", {"level": SHORT, "message": EVIL})

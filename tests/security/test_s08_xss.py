@@ -106,6 +106,7 @@ def pages_of(hostile: Estate, live_id: int) -> list[tuple[str, str]]:
             "/configs/new/?file={e}", "/datasets/new/?model={e}&require={e}", "/no/{e}/",
             f"/configs/new/?from={hostile.config_id}", "/runs/?cursor={e}",
             "/checkpoints/?kind={e}", f"/compare/?runs={hostile.run_id},{playing}",
+            f"/curves/?runs={hostile.run_id},{playing}", "/search/?q={e}",
             f"/datasets/new/?runs={hostile.run_id}", "/traces/?achievement={e}&ended={e}",
             f"/datasets/{hostile.dataset_id}/export/?format={{e}}", "/?{e}={e}")  # fmt: skip
     return [*visited, *(("query", path.format(e=quote(EVIL))) for path in more)]
@@ -140,7 +141,7 @@ def test_every_page_shows_hostile_text_as_text(hostile, live_id, browser):
         page.name for page in PAGES if browser.get(page.at(hostile, live_id)).status_code == 200
     }
     answers_json = {"run-points", "live-steps", "trace-steps", "config-raw", "dataset-export",
-                    "runs-export", "traces-export",
+                    "runs-export", "traces-export", "curve-lines",
                     "checkpoint-file"}  # fmt: skip
     quiet = expected - shown - silent - answers_json - NOT_WRITTEN_BY_OTHERS
     assert quiet == set(), "these pages showed none of it: nothing is proven for them"
