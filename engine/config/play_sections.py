@@ -38,7 +38,7 @@ class StepRewards(Section):
     indicator_lambda: float = 1.0
     """What a decision with a new achievement is worth."""
     step_beta: float = 0.0
-    """What each step is worth by itself."""
+    """What each decision is worth by itself, in a training."""
     weights: dict[str, float] = {}
     """Weight of each achievement (per_achievement); 1 where none is given."""
     k_limits: dict[str, int] = {}

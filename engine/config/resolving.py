@@ -11,6 +11,8 @@ from engine.config.kinds import section_of
 from engine.config.mistakes import dotted
 from engine.config.play import PlayConfig
 from engine.config.play_sections import MathSection
+from engine.config.rl import RlConfig
+from engine.config.rl_plan import fill_rl
 from engine.config.section import Section, write_seeds
 from engine.config.sft import SftConfig
 
@@ -60,6 +62,8 @@ def resolve(config: Section, machine: Machine) -> Resolved:
         data = _fill_play(data, config)
     if isinstance(config, SftConfig):
         data = _fill_sft(data, config)
+    if isinstance(config, RlConfig):
+        data = fill_rl(data, config)
     effects = list(_marked(config, machine, ()))
     if isinstance(config, PlayConfig):
         effects += [*_of_builtin(config), *_of_math(config)]

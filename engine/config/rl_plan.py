@@ -63,7 +63,7 @@ class RlPlan:
 def make_plan(config: RlConfig) -> RlPlan:
     """The flat view of a config; what is given twice is taken from the more special place."""
     training, rollout = config.training, config.rollout
-    math = is_math(rollout.env_name) or "data" in config.model_fields_set
+    math = _plays_math(config)
     asked = [rollout.policy_config, config.policy]
     variety = config.algorithm.variety
     low, high = CLIPS[variety]
@@ -108,6 +108,38 @@ def make_plan(config: RlConfig) -> RlPlan:
         ),
         evaluate_every=config.evaluation.every_n_iters,
     )
+
+
+def fill_rl(data: dict[str, Any], config: RlConfig) -> dict[str, Any]:
+    """The frozen form: what is played and how much, said outright, whatever it was derived from.
+
+    Its plan is the plan of `config`, though every key is given now.
+    """
+    plan, rewards = config.plan(), config.plan().step_rewards
+    rollout = {
+        **data["rollout"],
+        "env_name": plan.task,
+        "max_turns": plan.max_turns,
+        "episodes_per_batch": plan.episodes,
+        "batches_per_step": 1,
+    }
+    training = {
+        **data["training"],
+        "step_rewards_enabled": rewards.enabled,
+        "step_rewards_mode": rewards.mode,
+        "step_rewards_strategy": rewards.strategy,
+        "step_rewards_beta": rewards.step_beta,
+        "step_rewards_indicator_lambda": rewards.indicator_lambda,
+    }
+    problems = {**data["data"], "episodes_per_iteration": plan.episodes}
+    return {**data, "rollout": rollout, "training": training, "data": problems}
+
+
+def _plays_math(config: RlConfig) -> bool:
+    """By its task, else because it says which problems."""
+    if "env_name" in config.rollout.model_fields_set:
+        return is_math(config.rollout.env_name)
+    return "data" in config.model_fields_set
 
 
 def _options(config: RlConfig) -> dict[str, Any]:

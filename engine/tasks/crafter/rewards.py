@@ -42,7 +42,7 @@ class StepRewards:
     per_achievement: `indicator_lambda` times the weights (default 1) of what it achieved, each
     achievement at most `k_limits` times an episode (default 1; 0 or less: no limit).
     env_sparse: the game's own reward. off, or not enabled: 0.
-    `step_beta` is the share of the step rewards in the return that is trained on.
+    `step_beta` is what each decision is worth by itself, in a training (engine/train/rl_play.py).
     """
 
     enabled: bool = True

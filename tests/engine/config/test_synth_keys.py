@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.config import ConfigErrors, Machine, load_json, load_toml, resolve
+from engine.config import ConfigErrors, Machine, RlConfig, load_json, load_toml, resolve
 from engine.tasks import world_of
 
 RL = """
@@ -286,3 +286,24 @@ def test_problems_are_collected_from_train_and_scored_on_test() -> None:
         for kind, text in texts.items()
     }
     assert splits == {"eval": "test", "rollout": "train"}
+
+
+SHAPED = (
+    RL
+    + """
+[rollout.policy_config.step_rewards]
+enabled = true
+strategy = "complex"
+weights = { collect_wood = 0.5 }
+"""
+)
+
+
+@pytest.mark.parametrize("text", [RL, MATH_RL, RL_FROM_FT, SHAPED.replace("step_rewards_", "#")])
+def test_a_frozen_rl_config_plans_what_the_written_one_did(text: str) -> None:
+    written = load_toml(text).config
+    frozen = load_json(resolve(written, Machine()).config).config
+    assert isinstance(written, RlConfig)
+    assert isinstance(frozen, RlConfig)
+    assert frozen.plan() == written.plan()
+    assert frozen.plan().task == ("math" if text == MATH_RL else "crafter")
