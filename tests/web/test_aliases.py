@@ -8,17 +8,20 @@ from apps.providers.models import ModelAlias
 from apps.providers.queries import resolve_alias
 
 pytestmark = pytest.mark.django_db
-OFFER = "Let synthweb/crafter-small stand for Qwen/Qwen3-0.6B, Qwen/Qwen3-1.7B, Qwen/Qwen3-4B"
+OFFER = "Let synthweb/crafter-small stand for them"
+ASKED = "ask for Qwen/Qwen3-0.6B, Qwen/Qwen3-1.7B"
 
 
 def test_one_click_sets_all_that_the_button_names_and_it_is_gone(alice, client_of, project):
     browser = client_of(alice)
-    assert OFFER in browser.get("/settings/").content.decode()
+    shown = browser.get("/settings/").content.decode()
+    assert OFFER in shown
+    assert f"{ASKED}, Qwen/Qwen3-4B." in shown
     names = ["Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B"]
     browser.post("/settings/aliases/", {"requested": names, "resolved": "synthweb/crafter-small"})
     assert {row.requested for row in ModelAlias.objects.all()} == set(names)
     shown = browser.get("/settings/").content.decode()
-    assert "stand for Qwen" not in shown
+    assert OFFER not in shown
     assert resolve_alias(project=project, model=names[2]) == "synthweb/crafter-small"
 
 
@@ -31,7 +34,7 @@ def test_the_environment_may_say_it_and_the_page_says_so(alice, client_of, proje
     settings.MODEL_ALIASES = {"Qwen/Qwen3-4B": "synthweb/crafter-small"}
     shown = client_of(alice).get("/settings/").content.decode()
     assert "set by SYNTHWEB_MODEL_ALIASES" in shown
-    assert "stand for Qwen/Qwen3-0.6B, Qwen/Qwen3-1.7B<" in shown
+    assert f"{ASKED}." in shown
     assert resolve_alias(project=project, model="Qwen/Qwen3-4B") == "synthweb/crafter-small"
     ModelAlias.objects.create(project=project, requested="Qwen/Qwen3-4B", resolved="a/b")
     assert resolve_alias(project=project, model="Qwen/Qwen3-4B") == "a/b"
