@@ -70,6 +70,11 @@ def test_a_providers_model_answers_under_the_asked_for_name(provider, key):
     assert answer.json()["choices"][0]["message"]["tool_calls"]
 
 
+def test_a_word_of_synths_that_model_apis_refuse_is_not_handed_on(provider, upstream, key):
+    assert call(key, model="lab/some-model", thinking_budget=1028).status_code == 200
+    assert "thinking_budget" not in upstream.requests[-1]
+
+
 def test_an_unknown_model_is_a_404_that_lists_what_exists(provider, key, project, announce):
     announce(make_run(project, "base", model="synthweb/tiny"))
     answer = call(key, model="gpt-nonsense")

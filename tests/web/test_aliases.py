@@ -8,7 +8,7 @@ from apps.providers.models import ModelAlias
 from apps.providers.queries import resolve_alias
 
 pytestmark = pytest.mark.django_db
-OFFER = "Let synthweb/crafter-small stand for them"
+OFFER = "Let the small model stand for them"
 ASKED = "ask for Qwen/Qwen3-0.6B, Qwen/Qwen3-1.7B"
 
 
