@@ -40,6 +40,7 @@ async def complete(request: Request) -> Response:
         raise Refused("invalid_request", "`model` is missing: the id of a model.", status=422)
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise Refused("invalid_request", "`messages` is missing: a list of messages.", status=422)
+    body.pop("thinking_budget", None)  # Synth's word: model APIs refuse it, our models do not think
     return await unless_gone(request, pass_on(caller, model, body))
 
 
