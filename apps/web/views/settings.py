@@ -42,6 +42,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "task-app": {
         "words": "Remote task app", "name": "task-app", "kind": "task_app",
         "base_url": "https://task-app.example.com", "max_concurrent": 8, "timeout_s": 600,
+        "max_tries": 3,
     },
 }  # fmt: skip
 
