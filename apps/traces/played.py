@@ -32,7 +32,7 @@ _read: dict[Path, tuple[int, ...]] = {}  # file -> its sizes and times when it w
 
 def import_played() -> int:
     """Import what is new in the task app's file; returns how many sessions. Safe twice."""
-    path: Path = settings.SYNTHWEB_HOME / "task_app" / "traces.db"
+    path: Path = settings.TASK_APP_TRACES
     project = Project.objects.order_by("id").first()
     state = _state(path)
     if project is None or not state or _read.get(path) == state:

@@ -17,14 +17,14 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def task_app(settings, tmp_path, project):
     """The file, open for writing as the running task app has it."""
-    settings.SYNTHWEB_HOME = tmp_path
+    settings.TASK_APP_TRACES = tmp_path / "task_app" / "traces.db"
     played._read.clear()
     with TraceDb(tmp_path / "task_app" / "traces.db") as db:
         yield db
 
 
 def test_without_a_file_there_is_nothing_to_do(settings, tmp_path, project):
-    settings.SYNTHWEB_HOME = tmp_path
+    settings.TASK_APP_TRACES = tmp_path / "task_app" / "traces.db"
     assert played.import_played() == 0
 
 
