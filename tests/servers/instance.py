@@ -135,9 +135,9 @@ class Instance:
             return json.loads(answer.read() or b"null")
 
     def children(self) -> dict[str, int]:
-        """Pids of the supervisor's children by name: broker, web, worker, ticker."""
+        """Pids of the supervisor's children by name: broker, web, task-app, worker, ticker."""
         marks = {"redis": "broker", "valkey": "broker", "synthweb.server": "web"}
-        marks |= {"celery": "worker", "tick": "ticker"}
+        marks |= {"celery": "worker", "tick": "ticker", "engine.http": "task-app"}
         found = {}
         for pid, command in processes_under(self.process.pid if self.process else 0):
             for mark, name in marks.items():
