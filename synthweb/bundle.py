@@ -7,7 +7,6 @@ Lives here: what is in the folder and the check that it works. Not here: the com
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from synthweb import env
 from synthweb.bootstrap import ROOT
 from synthweb.ports import port_is_free
 
@@ -72,7 +72,7 @@ def check_bundle(folder: Path, *, environment: str) -> list[str]:
     """
     port = next(port for port in range(18_400, 19_400) if port_is_free("127.0.0.1", port))
     log = folder.with_name(f"{folder.name}.check.log")
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    kept = env.inherited(("PATH", "HOME", "LANG"))
     command = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -118,15 +118,15 @@ def _wait(base: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def _try_calls(base: str, environment: str) -> list[str]:
     """/health, /task_info and one short episode of the environment."""
-    env = f"{base}/env/{environment}"
+    routes = f"{base}/env/{environment}"
     try:
         _call(f"{base}/health")
         info = _call(f"{base}/task_info?seed=1")
-        made = _call(f"{env}/initialize", {"seed": 1})
+        made = _call(f"{routes}/initialize", {"seed": 1})
         call = {"tool": info["inference"]["tool"]["name"], "args": _arguments(info)}
         action = {"env_id": made["env_id"], "action": {"tool_calls": [call]}}
-        played = _call(f"{env}/step", action)
-        _call(f"{env}/terminate", {"env_id": made["env_id"]})
+        played = _call(f"{routes}/step", action)
+        _call(f"{routes}/terminate", {"env_id": made["env_id"]})
     except (OSError, ValueError, KeyError) as err:
         said = err.read()[:500] if isinstance(err, urllib.error.HTTPError) else err
         raise BundleError(f"The bundle started and does not work: {said!r}") from err

@@ -1,6 +1,7 @@
 """Reading the environment: helpers refuse an odd value, naming the variable and what is allowed.
 
-Only `synthweb/settings.py` (and the bootstrap, before Django exists) reads the environment.
+Only `synthweb/settings.py` (and the bootstrap, before Django exists) reads the environment; a
+command that needs a variable of another program asks the helpers here too.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 TRUE = ("1", "true", "yes", "on")
@@ -117,6 +119,11 @@ def kept_secret(name: str, file: Path) -> str:
         finally:
             staged.unlink()
     return file.read_text().strip()
+
+
+def inherited(names: Iterable[str]) -> dict[str, str]:
+    """Those of the variables that are set, as they are: what a child process is given."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def read_env_file(file: Path) -> dict[str, str]:

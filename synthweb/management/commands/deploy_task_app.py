@@ -6,7 +6,6 @@ The Modal part has not been run against Modal yet: the bundle's own check is wha
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from engine.errors import EngineError
 from engine.tasks import canonical_name, get_face
+from synthweb import env
 from synthweb.bundle import BundleError, check_bundle, write_bundle
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -74,7 +74,7 @@ def missing_for_modal() -> list[str]:
     missing = []
     if importlib.util.find_spec("modal") is None:
         missing.append("The Modal client is not installed: pip install modal")
-    tokens = all(os.environ.get(name) for name in ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"))
+    tokens = all(env.text(name) for name in ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"))
     if not tokens and not Path("~/.modal.toml").expanduser().exists():
         missing.append(
             "There are no Modal credentials: MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or "
