@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 
 import pytest
@@ -14,6 +16,8 @@ from apps.runs.models import Need, Run, RunState
 from apps.runs.services import claim_shard, retry_failed
 from apps.traces.models import Episode
 from apps.worker.supervise import supervise
+from tests.servers.openai_server import OpenAIServer
+from tests.servers.own_task_app import own_task_app
 from tests.servers.task_app_server import TaskAppServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -78,3 +82,49 @@ def test_a_task_app_that_is_down_refuses_the_launch_with_its_report(actor, serve
     with pytest.raises(Refused, match=r"GET /health: 401.*wants a key|wants a key.*GET /health"):
         launch(actor=actor, config=config)
     assert not Run.objects.exists()
+
+
+SEEDS = (11, 12, 13)
+FIGURES = (
+    *("seed", "outcome_reward", "episode_return", "step_reward", "n_achievements", "n_steps"),
+    *("n_turns", "ended", "prompt_tokens", "final_hash"),
+)
+
+
+def answer_by_prompt(body: dict[str, object]) -> str:
+    """Six actions drawn from the words of the prompt: who is asked otherwise plays otherwise."""
+    digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
+    moves = ("move_left", "move_right", "move_up", "move_down", "do", "do", "place_plant", "sleep")
+    return "ok:" + "+".join(moves[byte % len(moves)] for byte in digest[:6])
+
+
+def play(actor, task_app_url: str) -> list[dict[str, object]]:
+    """What came out of the games of one config, by seed."""
+    text = f'provider = "groq"\nmodel = "m"\nseeds = {list(SEEDS)}\nmax_turns = 8\n'
+    text += f'difficulty = "easy"\ntask_app_url = "{task_app_url}"\n'
+    text += "[step_rewards]\nenabled = true\n"
+    config = import_config(actor=actor, text=text, name=f"{bool(task_app_url)}.toml")
+    run = launch(actor=actor, config=config)
+    work(run)
+    assert (run.state, run.error) == (RunState.SUCCEEDED, None)
+    return list(Episode.objects.filter(run=run).order_by("seed").values("verified", *FIGURES))
+
+
+def test_our_own_task_app_elsewhere_plays_the_very_games_that_are_played_here(
+    actor, settings, tmp_path
+):
+    with OpenAIServer() as model:
+        model.choose = answer_by_prompt
+        settings.ALLOW_HOSTS = hosts = [f"127.0.0.1:{model.port}"]
+        create_provider(actor=actor, name="groq", base_url=model.base_url, key="gsk_of-the-model")
+        with own_task_app(tmp_path, task="grpo-crafter", key=KEY, allow=hosts) as url:
+            settings.ALLOW_HOSTS = [*hosts, url.removeprefix("http://")]
+            kind = ProviderKind.TASK_APP
+            create_provider(actor=actor, name="there", base_url=url, key=KEY, kind=kind)
+            there = play(actor, url)
+        here = play(actor, "")
+    assert [row.pop("verified") for row in there] == [True] * len(SEEDS)
+    assert [row.pop("verified") for row in here] == [None] * len(SEEDS)
+    assert there == here
+    assert sum(row["n_achievements"] for row in here) > 0
+    assert {row["n_steps"] for row in here} == {48}

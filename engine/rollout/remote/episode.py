@@ -174,10 +174,13 @@ class ToldEpisode:
             return Ending("limit", "the task app cut it off")
         if ending:
             return Ending("died" if ending.startswith("died") else "done", ending)
-        if told.turns and told.turns[-1].truncated:
+        truncated = bool(told.turns) and told.turns[-1].truncated
+        if truncated and len(self.steps) >= self.options.max_steps:
             return Ending("max_steps")
-        if n_turns >= self.options.max_turns:
+        if n_turns >= self.options.max_turns:  # which apps call truncated too, or not
             return Ending("max_turns")
+        if truncated:
+            return Ending("limit", "the task app cut it off")
         return Ending("done", f"the task app ended it after {n_turns} turns")
 
     def trace(self) -> Trace:
