@@ -1,12 +1,14 @@
 // Live curves. Each `figure[data-series]` is one uPlot; history comes once from the server (reduced,
 // min and max kept), new points are appended as they arrive. Nothing is redrawn by htmx, so zoom
 // and cursor survive. Faint raw line under a smoothed one; a drag zooms, a double click resets.
-// Curves that never left zero wait in a fold, `[data-flat]`, and come out with their first value.
+// At most 12 are open; the others, and those that never left zero, wait in a fold.
 import { token } from "./theme.js";
 
 const HEIGHT = 190;
 const SMOOTH = 0.9; // of many points; few are smoothed less, so that the line does not lag
 const FEW = 12;
+const OPEN = 12;
+const FOLDED = /^(achievement\.|tokens|time\.)/;
 
 /** @typedef {{steps: number[], values: number[], plot: any, node: HTMLElement, zoomed: boolean}} Curve */
 
@@ -41,7 +43,7 @@ export async function start(root) {
     }
   });
   document.addEventListener("sse:again", load);
-  root.querySelector("[data-flat]")?.addEventListener("toggle", () => curves.forEach(fit));
+  root.querySelector("[data-folded]")?.addEventListener("toggle", () => curves.forEach(fit));
   document.addEventListener("theme", () => curves.forEach((curve) => curve.plot.redraw(false)));
   new ResizeObserver(() => curves.forEach(fit)).observe(root);
   await load();
@@ -58,9 +60,9 @@ function add(root, curves, name, sync) {
   title.lastElementChild.className = "last";
   title.firstElementChild.textContent = name;
   node.append(title);
-  const flat = root.querySelector("[data-flat]");
-  flat.hidden = false;
-  flat.querySelector(".curves").append(node);
+  const fold = root.querySelector("[data-folded]");
+  fold.hidden = false;
+  fold.querySelector(".curves").append(node);
   document.querySelector("[data-no-curves]")?.remove();
   const curve = make(node, sync);
   curves.set(name, curve);
@@ -123,12 +125,13 @@ function draw(curve) {
 
 /** Out of the fold once a value is not zero, to its place by worth. @param {Curve} curve */
 function show(curve) {
-  const flat = curve.node.closest("[data-flat]");
-  if (!flat || !curve.values.some(Boolean)) return;
-  const shown = flat.parentElement.querySelector("[data-shown]");
+  const fold = curve.node.closest("[data-folded]");
+  if (!fold || !curve.values.some(Boolean) || FOLDED.test(curve.node.dataset.series)) return;
+  const shown = fold.parentElement.querySelector("[data-shown]");
+  if (shown.childElementCount >= OPEN) return;
   const rank = worth(curve.node.dataset.series);
   shown.insertBefore(curve.node, [...shown.children].find((node) => worth(node.dataset.series) > rank) ?? null);
-  flat.hidden = !flat.querySelector("[data-series]");
+  fold.hidden = !fold.querySelector("[data-series]");
   fit(curve);
 }
 

@@ -31,7 +31,15 @@ FIRST = (
     "val.loss",
     "train.accuracy",
     "episodes.return",
+    "eval.reward",
+    "train.entropy",
+    "train.kl",
+    "groups.dead_share",
+    "train.clip_fraction",
+    "episodes.repeated_calls",
 )
+PINNED = 12  # curves that are open; a run may have a thousand
+FOLDED = ("achievement.", "tokens", "time.")  # the bars and sums say it better
 LAST = ("train.grad_norm", "train.learning_rate", "calls.failed", "episodes.broken")
 
 
@@ -57,6 +65,10 @@ def filters_of(request: PageRequest) -> dict[str, str | None]:
     return {name: text_of(request.GET, name) for name in ("kind", "state", "model", "tag", "q")}
 
 
+def _tells(row: queries.SeriesRow) -> bool:
+    return bool(row.min_value or row.max_value) and not row.name.startswith(FOLDED)
+
+
 @require_safe
 @page()
 def latest(request: PageRequest) -> HttpResponse:
@@ -69,13 +81,14 @@ def latest(request: PageRequest) -> HttpResponse:
 def run_page(request: PageRequest, run_id: int) -> HttpResponse:
     run = queries.find_run(project=request.actor.project, run_id=run_id)
     series = sorted(queries.list_series(run=run), key=_rank)
+    telling = [row for row in series if _tells(row)][:PINNED]
     context = {
         **_status(request, run_id),
         **_scores(run),
         **_episodes(request, run_id),
         "series": series,
-        "shown": [row for row in series if row.min_value or row.max_value],
-        "flat": [row for row in series if not (row.min_value or row.max_value)],
+        "shown": telling,
+        "folded": [row for row in series if row not in telling],
         "log": _log(run),
         "games": list_live(project=request.actor.project, run_id=run_id),
         "config": run.config,
