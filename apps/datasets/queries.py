@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from django.db.models import QuerySet
+
 from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Project
 from apps.checkpoints.models import Checkpoint
@@ -19,10 +21,12 @@ from apps.datasets.records import FORMATS, Record, dump_record
 from apps.runs import storage
 from apps.runs.models import Run, RunInput, RunState, Shard
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
+from apps.traces.models import Episode
 from engine.errors import StorageError
 from engine.tasks import world_of
 
 MAX_SHOWN_SEEDS = 20
+SHOWN = 6  # games of a lineage
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -49,7 +53,8 @@ class Lineage(NamedTuple):
 
     run: Run | None
     datasets: list[Dataset]
-    n_episodes: int  # games in those datasets
+    n_episodes: int  # games in those datasets, or that a reward training played
+    games: list[Episode]  # some of them: those that gave most records, or the best rewarded
     source_runs: list[Run]  # the runs that played them
     ancestors: list[Checkpoint]
     evals: list[Run]
@@ -169,23 +174,36 @@ def seeds_of_run(run: Run) -> SeedRanges:
 
 
 def lineage(checkpoint: Checkpoint) -> Lineage:
-    """From the games to the evals, through everything between. Six queries."""
+    """From the games to the evals, through everything between. Eight queries at most."""
     from apps.checkpoints.queries import ancestors_of
 
     datasets = datasets_of_run(checkpoint.run) if checkpoint.run else []
     games = DatasetEpisode.objects.filter(dataset__in=datasets)
     played = games.exclude(episode=None).values("episode__run_id").distinct()
+    own = Episode.objects.filter(run=checkpoint.run) if not datasets and checkpoint.run else None
     evals = Run.objects.filter(
         project=checkpoint.project_id, kind="eval", model=checkpoint.model_id
     ).order_by("-id")
     return Lineage(
         checkpoint.run,
         datasets,
-        games.count(),
+        games.count() if own is None else own.count(),
+        _most_used(games) if own is None else _best(own),
         list(Run.objects.filter(pk__in=played).order_by("id")[:100]),
         ancestors_of(checkpoint),
         list(evals[:50]),
     )
+
+
+def _best(games: QuerySet[Episode]) -> list[Episode]:
+    return list(games.order_by("-n_achievements", "-id")[:SHOWN])
+
+
+def _most_used(games: QuerySet[DatasetEpisode]) -> list[Episode]:
+    """The games that gave most records, each once."""
+    rows = games.exclude(episode=None).select_related("episode").order_by("-n_records", "id")
+    found = {row.episode_id: row.episode for row in rows[: 2 * SHOWN] if row.episode}
+    return list(found.values())[:SHOWN]
 
 
 class _Readable(io.RawIOBase):

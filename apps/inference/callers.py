@@ -1,8 +1,8 @@
 """Who may ask for completions: an engine with its run key, or a person's API key.
 
 Run keys are checked without the database. API keys are looked up once in a few seconds: a revoked
-key stops working within KEPT_S. A session may read the list of models, but not spend compute:
-cookies need a CSRF token, which an OpenAI client does not send.
+key stops working within KEPT_S. A session may read the list of models; for a completion, which
+spends compute, it must be an editor's and send the CSRF token of our pages, as their chat does.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ import time
 from collections import OrderedDict
 from typing import NamedTuple
 
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+
 from apps.accounts.errors import Refused
 from apps.accounts.models import Role
-from apps.accounts.queries import Actor, actor_of_key, clear_key_of, digest_of, find_api_key
+from apps.accounts.queries import (
+    Actor,
+    actor_of_key,
+    actor_of_request,
+    clear_key_of,
+    digest_of,
+    find_api_key,
+)
 from apps.runs.keys import read_run_key
-from synthweb.callers import find_actor, in_thread
+from synthweb.callers import django_request, in_thread
 from synthweb.routes import Scope
 
 KEPT_S = 5.0
@@ -41,10 +51,27 @@ async def find_caller(scope: Scope) -> Caller:
         return Caller(run_key.project_id, run_key.run_id)
     if clear:
         return await _by_key(clear)
-    actor = await find_actor(scope) if scope["method"] in ("GET", "HEAD") else None
+    return await in_thread(lambda: _by_session(scope))
+
+
+def _by_session(scope: Scope) -> Caller:
+    """Raises Refused: 401 for a stranger, 403 without the token or for one who may only read."""
+    request = django_request(scope)
+    actor = actor_of_request(request)
     if actor is None:
         raise _stranger()
+    if scope["method"] not in ("GET", "HEAD"):
+        if not _has_token(request):
+            raise Refused("csrf", "The CSRF token is missing.", "Reload the page.", status=403)
+        actor.require(Role.EDITOR)
     return Caller(actor.project.pk, None)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    """Whether one of our pages sent this (header X-CSRFToken), by Django's own check."""
+    check = CsrfViewMiddleware(lambda _: HttpResponse())
+    check.process_request(request)
+    return check.process_view(request, lambda _: HttpResponse(), (), {}) is None
 
 
 async def _by_key(clear: str) -> Caller:

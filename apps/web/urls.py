@@ -64,6 +64,7 @@ urlpatterns = [
     path("datasets/<int:dataset_id>/export/", datasets.export, name="dataset-export"),
     path("checkpoints/", checkpoints.checkpoint_list, name="checkpoints"),
     path("checkpoints/<slug:uid>/", checkpoints.checkpoint_page, name="checkpoint"),
+    path("checkpoints/<slug:uid>/archive/", checkpoints.archive, name="checkpoint-archive"),
     path("checkpoints/<slug:uid>/<slug:verb>/", checkpoints.act, name="checkpoint-act"),
     path("checkpoints/<slug:uid>/files/<path:name>", checkpoints.file, name="checkpoint-file"),
     path("configs/", configs.config_list, name="configs"),

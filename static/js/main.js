@@ -18,6 +18,7 @@ const BEHAVIOURS = {
   "data-log": "./log.js",
   "data-copy": "./copy.js",
   "data-notify": "./notify.js",
+  "data-chat": "./chat.js",
   "data-upload": "./upload.js",
 };
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
+from django.conf import settings as django_settings
+from django.test import Client
 
 from apps.checkpoints import services as serving
 from apps.checkpoints.models import ModelServer
@@ -163,3 +165,37 @@ def test_usage_adds_up_by_hour(project):
     add_usage({key: Counts(1, 1, 1, 1, 0.25)})
     row = Usage.objects.get()
     assert (row.n_calls, row.n_errors, row.prompt_tokens, row.cost_usd) == (3, 1, 11, 0.75)
+
+
+def from_page(client: Client, token: str = "") -> httpx.Response:
+    """A call as a page makes it: with the session's cookies, and perhaps with its token."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=application)
+        cookies = "; ".join(f"{name}={kept.value}" for name, kept in client.cookies.items())
+        headers = {"Cookie": cookies, **({"X-CSRFToken": token} if token else {})}
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as browser:
+            body = {**BODY, "model": "lab/some-model"}
+            return await browser.post(URL, json=body, headers=headers)
+
+    return asyncio.run(send())
+
+
+def token_of(client: Client) -> str:
+    client.get("/configs/new/")  # a page with a form
+    return client.cookies[django_settings.CSRF_COOKIE_NAME].value
+
+
+def test_a_page_may_ask_in_the_name_of_an_editor_with_its_token_only(
+    provider, alice, bob, client_of
+):
+    browser = client_of(alice)
+    token = token_of(browser)
+    assert from_page(browser, token).status_code == 200
+    for wrong in ("", "t" * 32):
+        refused = from_page(browser, wrong)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "csrf")
+    reader = client_of(bob)
+    reader.get("/runs/")
+    reader.cookies[django_settings.CSRF_COOKIE_NAME] = token
+    assert from_page(reader, token).json()["error"]["code"] == "forbidden"

@@ -43,6 +43,7 @@ VERBS = {
     "checkpoint-act": ("play", "serve", "stop", "delete", "unheard-of"),
     "pipeline-act": ("cancel", "continue", "unheard-of"),
 }
+UNREAD = ("dataset", "dataset-export", "checkpoint-file", "checkpoint-archive")
 STREAMED = {  # what a subscriber of a run would ask for, by the name of the route
     "stream": ("/stream/?topic=run:{run_id}", "/stream/?topic=live:{run_id}"),
     "run-events": ("/api/v1/runs/{run_id}/events",),
@@ -193,7 +194,7 @@ def test_the_owner_finds_what_the_others_did_not(estate, live_id, alice, client_
     browser = client_of(alice)
     for page in NAMED:
         answer = browser.get(page.at(estate, live_id))
-        unread = page.name in ("dataset", "dataset-export", "checkpoint-file")  # no such file
+        unread = page.name in UNREAD  # no such file in storage
         assert answer.status_code in ((200, 405, 422) if unread else (200, 405)), page
 
 

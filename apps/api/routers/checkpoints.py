@@ -13,6 +13,7 @@ from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
 from apps.api.shapes import Listed, RowId
 from apps.checkpoints import queries, services
+from apps.checkpoints.archive import zip_checkpoint
 from apps.checkpoints.card import list_downloads, model_card, open_download
 from apps.checkpoints.models import CheckpointFile
 from apps.checkpoints.queries import CheckpointRow
@@ -106,6 +107,15 @@ def download_file(request: HttpRequest, uid: str, path: str) -> StreamingHttpRes
     """One file of a checkpoint, streamed."""
     file = queries.get_file(project=actor_of(request).project, uid=uid, path=path)
     return stream_file(file)
+
+
+@router.get("/checkpoints/{uid}/archive")
+def download_archive(request: HttpRequest, uid: str) -> StreamingHttpResponse:
+    """All files of a checkpoint as one zip, streamed."""
+    found = queries.get_checkpoint(project=actor_of(request).project, uid=uid).checkpoint
+    response = StreamingHttpResponse(zip_checkpoint(found), content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{found.uid}.zip"'
+    return response
 
 
 @router.post("/checkpoints/{uid}/serve")

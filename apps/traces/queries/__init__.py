@@ -13,6 +13,7 @@ from apps.traces.queries.episodes import (
 from apps.traces.queries.forks import Branch, Fork, list_forks
 from apps.traces.queries.payload import (
     episode_steps,
+    find_opening,
     live_steps,
     load_payload,
     load_trace,
@@ -31,6 +32,7 @@ __all__ = [
     "Fork",
     "compare_runs",
     "episode_steps",
+    "find_opening",
     "get_episode",
     "list_episodes",
     "list_forks",

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from apps.accounts.models import Project
 from apps.runs import storage
 from apps.runs.models import LiveView, Run
 from apps.traces.models import Episode
@@ -18,6 +19,15 @@ from engine.traces.record import EpisodeKey, Step, Trace, Turn
 MAX_PAYLOAD = 128 * 1024 * 1024
 
 
+class Opening(NamedTuple):
+    """How a game was put to a model: the first messages and the tools, as they were sent."""
+
+    episode_id: int
+    system: str
+    user: str
+    tools: list[dict[str, Any]]
+
+
 def load_trace(episode: Episode) -> Trace:
     """The whole trace. Raises StorageError when the payload is missing or not what was stored."""
     return decode_trace(load_payload(episode))
@@ -26,6 +36,21 @@ def load_trace(episode: Episode) -> Trace:
 def load_turns(episode: Episode, *, messages: bool = True) -> list[Turn]:
     """The model calls; with `messages=False` without their prompts, far less to unpack."""
     return read_turns(load_payload(episode), messages=messages)
+
+
+def find_opening(*, project: Project, model: str, task: str) -> Opening | None:
+    """The opening of the newest game of the model, else of anybody's in its task; None without."""
+    rows = Episode.objects.filter(run__project=project).exclude(storage_key="").order_by("-id")
+    episode = rows.filter(model=model).first() or rows.filter(task=task).first()
+    if episode is None:
+        return None
+    try:
+        trace = load_trace(episode)
+    except StorageError:
+        return None
+    said = trace.turns[0].messages if trace.turns else []
+    words = {message.get("role"): str(message.get("content") or "") for message in said}
+    return Opening(episode.pk, words.get("system", ""), words.get("user", ""), trace.tools)
 
 
 def load_payload(episode: Episode) -> bytes:

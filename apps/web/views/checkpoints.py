@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -12,13 +13,17 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.errors import not_found
 from apps.accounts.models import Role
 from apps.checkpoints import queries, services
+from apps.checkpoints.archive import zip_checkpoint
 from apps.checkpoints.card import list_downloads, model_card, open_download
+from apps.checkpoints.leaderboard import leaderboards
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.queries import lineage
 from apps.inference.queries import usage_by_model
 from apps.launch import services as launch
 from apps.runs.models import Run
+from apps.traces.queries import find_opening
 from apps.web.access import PageRequest, draw, go, page
+from apps.web.lineage_graph import draw_lineage
 from apps.web.markdown import render_markdown
 from apps.web.reading import text_of
 from apps.web.relations import versus
@@ -34,10 +39,12 @@ def checkpoint_list(request: PageRequest) -> HttpResponse:
     scored = [row for row in found.items if row.scores]
     # Models of different tasks have no common measure: the newest one's counts.
     scored = [row for row in scored if row.scores[0].main.name == scored[0].scores[0].main.name]
-    context = {
+    context: dict[str, Any] = {
         "page": found,
         "best": max(scored, key=lambda row: row.scores[0].main.mean, default=None),
     }
+    if not request.htmx:
+        context |= {"boards": leaderboards(project=request.actor.project)}
     template = "checkpoints/_rows.html" if request.htmx else "checkpoints/list.html"
     return draw(request, template, context)
 
@@ -49,20 +56,25 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
     row = found.checkpoint
     task = queries.task_of(row)
     name = urlencode({"set": f"model={row.model_id}"})
+    family, born = lineage(row), queries.descendants_of(row)
+    project = request.actor.project
     context = {
         "found": found,
         "checkpoint": row,
         "task": task,
         "ancestors": queries.ancestors_of(row)[::-1],
-        "descendants": queries.descendants_of(row),
-        "lineage": lineage(row),
+        "descendants": born,
+        "lineage": family,
+        "graph": draw_lineage(row, family, descendants=born, scores=found.scores),
         "versus": versus(row.base, [score.run_id for score in found.scores]),
         "evaluate": f"/configs/new/?file={task}_eval_base.toml&{name}",
         "files": list_downloads(row),
         "card": render_markdown(model_card(row)),
-        "usage": usage_by_model(project=request.actor.project, model=row.model_id),
+        "usage": usage_by_model(project=project, model=row.model_id),
         "top": max([1.0, *(score.main.high for score in found.scores)]) * 1.05,
     }
+    if request.actor.may_edit:  # who may not spend compute has nobody to talk to
+        context["opening"] = find_opening(project=project, model=row.model_id, task=task)
     return draw(request, "checkpoints/page.html", context)
 
 
@@ -100,6 +112,16 @@ def _play(request: PageRequest, row: Checkpoint) -> Run:
     run = launch.launch(actor=request.actor, config=config, sets=sets)
     assert isinstance(run, Run)  # noqa: S101  (its model is here, so nothing has to be made first)
     return run
+
+
+@require_safe
+@page()
+def archive(request: PageRequest, uid: str) -> HttpResponseBase:
+    """All its files in one zip, made while it is sent."""
+    row = queries.get_checkpoint(project=request.actor.project, uid=uid).checkpoint
+    response = StreamingHttpResponse(zip_checkpoint(row), content_type="application/zip")
+    response["Content-Disposition"] = f'attachment; filename="{row.uid}.zip"'
+    return response
 
 
 @require_safe
