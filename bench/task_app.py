@@ -32,25 +32,11 @@ from tests.servers.openai_server import OpenAIServer
 
 KEY = {"X-API-Key": "bench-environment-key"}
 N_ROLLOUTS, N_TURNS, ROUNDS = 8, 10, 3
-START_S, ANSWER_S = 60, 240
+START_S, ANSWER_S, INSTALL_S = 120, 240, 300
 PEER = "synth-ai==0.2.12"
-# What its task app imports, without the gigabyte that the package depends on.
-IMPORTED = [
-    *("aiohttp", "aiosqlite", "anthropic", "asyncpg", "backoff"),
-    *("click<8.2", "crafter", "datasets", "diskcache", "duckdb"),
-    *("fastapi", "google-api-core", "google-genai", "google-generativeai", "greenlet"),
-    *("groq", "httpx", "jsonschema", "langfuse<3", "libsql"),
-    *("mistralai", "networkx", "numba", "numpy", "openai"),
-    *(
-        "openai-harmony",
-        "opentelemetry-api==1.26.0",
-        "opentelemetry-sdk==1.26.0",
-        "pillow",
-        "pydantic",
-    ),
-    *("python-dotenv", "redis", "requests", "sqlalchemy[asyncio]", "textual"),
-    *("together", "toml", "tqdm", "uvicorn"),
-]
+# The peer and what its task app imports, pinned: without the gigabyte that the package depends on,
+# and without a resolver, which takes pip more than five minutes.
+PINNED = Path(__file__).with_name("task_app_peer.txt")
 PEER_MAIN = """
 import sys, uvicorn
 from examples.warming_up_to_rl.task_app.grpo_crafter_task_app import fastapi_app
@@ -196,14 +182,23 @@ def install_peer() -> Path | None:
         return python
     print(f"installing {PEER} into {home} …", flush=True)
     venv.create(home, with_pip=True, symlinks=True, clear=True)
-    pip = [str(python), "-m", "pip", "install", "-q"]
-    for wanted in (["--no-deps", PEER], IMPORTED):
-        ended = subprocess.run([*pip, *wanted], capture_output=True, text=True, check=False)
-        if ended.returncode:
-            print(f"SKIPPED: {PEER} cannot be installed: {ended.stderr.strip()[-300:]}")
-            return None
+    pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", str(PINNED)]
+    try:
+        ended = subprocess.run(pip, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+    except subprocess.TimeoutExpired:
+        print(f"SKIPPED: {PEER} was not installed within {INSTALL_S} s")
+        return None
+    if ended.returncode:
+        print(f"SKIPPED: {PEER} cannot be installed: {_errors(ended.stderr)}")
+        return None
     done.touch()
     return python
+
+
+def _errors(said: str) -> str:
+    """What pip says went wrong, without its warnings."""
+    lines = [line for line in said.splitlines() if line.startswith("ERROR")]
+    return "\n".join(lines)[:500] or said.strip()[-300:]
 
 
 if __name__ == "__main__":

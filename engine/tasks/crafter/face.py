@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from engine.tasks import get_task
+from engine.tasks.apart import Apart
 from engine.tasks.base import Game
 from engine.tasks.crafter.difficulty import DIFFICULTIES
 from engine.tasks.crafter.picture import PIXELS, draw_png
 from engine.tasks.crafter.rules import ACTIONS, LENGTH, MATERIAL_ID, MATERIALS, SIZE
+from engine.tasks.crafter.store import make_world
 from engine.tasks.crafter.task import CrafterGame, CrafterTask
-from engine.tasks.crafter.worlds_apart import make_world_apart
 from engine.tasks.face import Score
 
 _PATCH = 7  # tiles along one side of semantic_map_patch7
 _SIGHT = 4  # tiles around the player that the traits count
 _COW, _HOSTILES = 2, (3, 4)  # kinds of objects.py: cow, zombie and skeleton
+_MAKE = Apart(make_world)
 _CRITERIA = [
     {
         "id": "achievements",
@@ -41,7 +43,7 @@ class CrafterFace:
     )
 
     def prepare(self) -> None:
-        cast(CrafterTask, get_task("crafter")).store.make = make_world_apart
+        cast(CrafterTask, get_task("crafter")).store.make = _MAKE
 
     def about(self) -> dict[str, Any]:
         return {

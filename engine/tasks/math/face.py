@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from engine.tasks import get_task
+from engine.tasks.apart import Apart
 from engine.tasks.base import Game
 from engine.tasks.face import Score
 from engine.tasks.math.calls import TOOL
 from engine.tasks.math.names import DEFAULTS, DIFFICULTIES, SPLITS
-from engine.tasks.math.problems import families
-from engine.tasks.math.task import CORRECT, MathGame
+from engine.tasks.math.problems import families, find_problem
+from engine.tasks.math.task import CORRECT, MathGame, MathTask
 
+_FIND = Apart(find_problem)
 _CRITERIA = [
     {
         "id": "accuracy",
@@ -32,8 +35,8 @@ class MathFace:
     hint = f"Solve the problem. Answer with one call of {TOOL} with nothing but the final answer."
 
     def prepare(self) -> None:
-        """Nothing: the generator (90 MB, seconds) comes with the first problem, for most
-        instances never."""
+        """The generator comes with the first problem, for most instances never."""
+        cast(MathTask, get_task("math")).find = _FIND
 
     def about(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -123,6 +123,10 @@ class MathTask:
     tool_choice = calls.TOOL_CHOICE
     scripted: Mapping[str, Scripted] = {"random": guide.random_call, "guide": guide.guide_call}
 
+    def __init__(self) -> None:
+        self.find: Callable[[int, Mapping[str, Any]], Problem] = find_problem
+        """What makes the problems; a process that should stay small sets another one."""
+
     def new_game(self, seed: int, options: Mapping[str, Any]) -> MathGame:
         """The problem of a seed. options: those of `names.DEFAULTS`; `index` in place of the seed.
 
@@ -133,7 +137,7 @@ class MathTask:
         place = seed if place is None else place
         if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place <= _MOST_SEED:
             raise ConfigError(f"seed {place!r} is no integer from 0 to 2^63-1")
-        return MathGame(seed, find_problem(place, chosen), chosen)
+        return MathGame(seed, self.find(place, chosen), chosen)
 
     def restore(self, snapshot: bytes) -> MathGame:
         try:

@@ -11,8 +11,6 @@ from PIL import Image
 
 from engine.errors import ConfigError
 from engine.tasks import get_face, get_task
-from engine.tasks.crafter.store import make_world
-from engine.tasks.crafter.worlds_apart import make_world_apart
 from engine.tasks.face import Score
 from tests.samples import task_app_calls
 
@@ -57,7 +55,3 @@ def test_options_of_other_clients_are_left_out_and_wrong_values_refused():
     assert options == {"difficulty": "easy", "observation": "synth"}
     with pytest.raises(ConfigError, match="difficulty"):
         get_task("crafter").new_game(1, FACE.read_options({"difficulty": {"a": 1}}))
-
-
-def test_a_world_made_in_another_process_is_the_same():
-    assert make_world_apart(11, "easy") == make_world(11, "easy")

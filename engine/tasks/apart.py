@@ -1,8 +1,8 @@
-"""New worlds in a process of their own: the noise brings NumPy and Numba, 100 MB that stay.
+"""A process that makes what a game begins with, for a server that should stay small.
 
-Lives here: where worlds are made for a server that should stay small. Not here: making one
-(`worldgen.py`), keeping it (`store.py`). The process starts with the first unknown seed and ends
-when for a minute none has come.
+Lives here: `Apart`, one process for one function. Not here: what it makes. NumPy and Numba, which
+a Crafter world needs, are 100 MB that stay, reasoning-gym for Math 90 MB: so they stay in a process
+that starts with the first call and ends when for a minute none has come.
 """
 
 from __future__ import annotations
@@ -11,30 +11,33 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-
-from engine.tasks.crafter.store import make_world
+from typing import Generic, ParamSpec, TypeVar
 
 IDLE_S = 60.0
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-class _Maker:
-    """The process, started when it is needed. Any thread may ask."""
+class Apart(Generic[P, T]):
+    """A function of a module, called in a process that is started when needed. Any thread may."""
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[P, T]) -> None:
+        self._function = function
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
         self._end: threading.Timer | None = None
 
-    def make(self, seed: int, difficulty: str) -> bytes:
-        """The snapshot of a fresh world. Where no process can be had, it is made in this one."""
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the function returns or raises. Where no process can be had, it runs in this one."""
         pool = self._enter()
         try:
-            return pool.submit(make_world, seed, difficulty).result()
+            return pool.submit(self._function, *args, **kwargs).result()
         except (BrokenProcessPool, RuntimeError):  # killed, or closed while we came
             self._close(pool)
-            return make_world(seed, difficulty)
+            return self._function(*args, **kwargs)
 
     def _enter(self) -> ProcessPoolExecutor:
         with self._lock:
@@ -68,6 +71,3 @@ def _end_with_parent() -> None:
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-make_world_apart = _Maker().make
