@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,14 @@ class Cli:
 
     def __init__(self, version: str, folder: Path, variables: dict[str, str]) -> None:
         self.python = install(version) / "bin" / "python"
-        self.folder, self.variables = folder, variables
-        (folder / "cli.env").write_text("".join(f"{k}={v}\n" for k, v in variables.items()))
+        self.folder, self.variables = folder, dict[str, str]()
+        self.set_variables(variables)
+
+    def set_variables(self, changed: Mapping[str, str]) -> None:
+        """Give the commands these variables, as environment and as env file."""
+        self.variables |= changed
+        lines = (f"{name}={value}\n" for name, value in self.variables.items())
+        (self.folder / "cli.env").write_text("".join(lines))
 
     def train(self, kind: str, config: str, *more: str) -> str:
         """`synth-ai train --type KIND --config CONFIG …`; what it printed. Fails unless 0."""

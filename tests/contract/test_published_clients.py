@@ -83,13 +83,15 @@ policy_name = "crafter-react"
 max_turns = 2
 episodes_per_batch = 4
 max_concurrent_rollouts = 4
+[rollout.policy_config]
+max_tokens = 16
 [evaluation]
 instances = 1
 every_n_iters = 10
 seeds = [0]
 [training]
 num_epochs = 1
-iterations_per_epoch = 1
+iterations_per_epoch = 2
 max_turns = 2
 batch_size = 2
 group_size = 2
@@ -214,26 +216,40 @@ def test_a_fine_tuning_ends_with_a_model_that_evals_accept(cli: Cli, live: Insta
     assert {"train.loss", "val.loss"} <= set(told["names"])
 
 
-def test_a_training_from_reward_is_checked_submitted_and_followed(cli: Cli, live: Instance):
-    cli.script(ENV_KEYS.format(key=ENVIRONMENT_KEY))
+def test_a_training_from_reward_ends_with_a_model_that_evals_accept(cli: Cli, live: Instance):
+    known = credentials.read(live.home)
+    cli.set_variables({name: known[name] for name in ("TASK_APP_URL", "ENVIRONMENT_API_KEY")})
     printed = cli.train("rl", "rl.toml")
     assert "Verification OK" in printed
     assert "Task app healthy" in printed
+    assert "Final status: succeeded" in printed, printed
+    job = live.call("GET", f"/api/rl/jobs/{job_in(printed)}")
+    model = job["fine_tuned_model"]
+    assert re.fullmatch(r"rl:Qwen/Qwen3-4B:job_[0-9a-f]{16}", model)
+    run = live.call("GET", f"/api/v1/runs/{job['run']}")
+    assert (run["kind"], run["state"], run["progress"]["done"]) == ("rl", "succeeded", 2)
+    config = {"type": "eval", "model": model, "seeds": [1], "max_steps": 5}
+    made = live.call("POST", "/api/v1/runs", {"config": config, "launch": False})
+    assert made["model"] == model
+
+    told = json.loads(cli.script(FOLLOW.format(job=job["id"])).partition("RESULT ")[2])
+    assert (told["end"]["status"], told["end"]["fine_tuned_model"]) == ("succeeded", model)
+    assert "rl.job.completed" in told["types"]
+    assert {"train.reward", "eval.reward", "train.loss"} <= set(told["names"])
+
+
+def test_a_training_through_another_task_app_fails_with_the_reason(cli: Cli, live: Instance):
+    cli.script(ENV_KEYS.format(key=ENVIRONMENT_KEY))
+    printed = cli.train("rl", "rl.toml")
     job = live.call("GET", f"/api/rl/jobs/{job_in(printed)}")
     assert f"Final status: {job['status']}" in printed, printed
-    assert job["status"] in ("succeeded", "failed")
-    run = live.call("GET", f"/api/v1/runs/{job['run']}")
-    assert (run["kind"], run["state"]) == ("rl", job["status"])
-    if job["status"] == "failed":
-        assert job["error"]
-        assert job["fine_tuned_model"] is None
-    else:
-        assert re.fullmatch(r"rl:Qwen/Qwen3-4B:job_[0-9a-f]{16}", job["fine_tuned_model"])
+    assert (job["status"], job["fine_tuned_model"]) == ("failed", None)
+    assert cli.variables["TASK_APP_URL"] in job["error"]
 
 
 def test_the_clients_of_task_apps_play_on_ours(cli: Cli, live: Instance, model_api: OpenAIServer):
     known = credentials.read(live.home)
-    cli.variables |= {name: known[name] for name in ("TASK_APP_URL", "ENVIRONMENT_API_KEY")}
+    cli.set_variables({name: known[name] for name in ("TASK_APP_URL", "ENVIRONMENT_API_KEY")})
     code = TASK_APP.format(model_api=f"http://127.0.0.1:{model_api.port}")
     told = json.loads(cli.script(code).partition("RESULT ")[2])
     assert (told["infos"], told["step_idx"], told["run_id"]) == (2, 2, "contract")
