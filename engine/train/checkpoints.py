@@ -75,6 +75,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(steps, key=lambda path: int(path.name[5:]), default=None)
 
 
+def what_is_left(good: Path | None) -> str:
+    """What a training that broke has kept, in words; `good` is its newest checkpoint."""
+    if good is None:
+        return "Nothing was learned yet: the model that it began with is as it was."
+    return f"Checkpoint {good.name} is good."
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -166,7 +166,7 @@ class Learner:
         raise TrainingError(
             f"step {index + 1} of the iteration: the {what} is {value:.4g}; the batch holds "
             f"{names}{' …' if len(samples) > 8 else ''}",
-            hint="the last checkpoint is good; lower learning_rate or clip, or look at these games",
+            hint="Lower learning_rate or clip, or look at these games.",
             code="loss_broken",
         )
 

@@ -25,7 +25,7 @@ from engine.errors import TrainingError
 from engine.lease import Cancellation
 from engine.rollout.views import LiveViews
 from engine.traces.record import Trace
-from engine.train.checkpoints import publish_folder
+from engine.train.checkpoints import newest_checkpoint, publish_folder, what_is_left
 from engine.train.credit import assign, shuffled
 from engine.train.diagnostics import Diagnostics
 from engine.train.grpo import Learner, Options
@@ -83,6 +83,7 @@ class RlTrainer:
         self.iteration = 0  # finished ones
         self.metrics: dict[str, float] = {}
         self._saved = (0, time.monotonic())  # iteration and time of the newest checkpoint
+        self._resumed: Path | None = None
 
     def resume(self, checkpoint: Path) -> None:
         """Go on behind a checkpoint; the policy was loaded from it already."""
@@ -90,7 +91,7 @@ class RlTrainer:
         self.iteration = int(state["iteration"])
         self.diagnostics = Diagnostics(state["history"])
         self.learner.load(checkpoint)
-        self._saved = (self.iteration, time.monotonic())
+        self._saved, self._resumed = (self.iteration, time.monotonic()), checkpoint
 
     def train(self, resumed: Path | None = None) -> Outcome:
         """All iterations that are left. Raises TrainingError for a broken loss (R21)."""
@@ -147,7 +148,9 @@ class RlTrainer:
         try:
             figures = self.learner.update(samples, rate=rate, seed=_number(plan.seed, number))
         except TrainingError as err:
-            raise TrainingError(f"iteration {number}, {err}", hint=err.hint, code=err.code) from err
+            left = what_is_left(newest_checkpoint(self.folder) or self._resumed)
+            hint = f"{left} {err.hint}"
+            raise TrainingError(f"iteration {number}, {err}", hint=hint, code=err.code) from err
         n_trained = sum(len(s.prompt_ids) + len(s.completion_ids) for s in samples)
         self.clock.tokens += played.n_tokens + n_trained * plan.loss.updates
         return {

@@ -30,6 +30,9 @@ def game_figures(
         "train.reward_low": mean.low,
         "train.reward_high": mean.high,
         "train.reward_std": pstdev(rewards) if rewards else 0.0,
+        "reward.mean": mean.mean,  # a curve and its band, beside the parts of the reward
+        "reward.low": mean.low,
+        "reward.high": mean.high,
         "episodes.turns": _mean([len(t.turns) for t in played]),
         "episodes.steps": _mean([len(t.steps) for t in played]),
         "episodes.broken": len(traces) - len(played),

@@ -28,7 +28,7 @@ from trl import SFTConfig, SFTTrainer
 from engine.errors import TrainingError
 from engine.train.best import Best
 from engine.train.callbacks import Progress
-from engine.train.checkpoints import publish_folder
+from engine.train.checkpoints import newest_checkpoint, publish_folder, what_is_left
 from engine.train.data import Example, collate
 from engine.train.processes import is_first, wait_for_all
 from engine.train.schedule import Clock, Shape, rate_factor
@@ -103,6 +103,7 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     best: Best
     saved: Callable[[Path, int], None]
     target: Path
+    resumed: Path | None = None
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """The learning rate follows whichever runs out first: the steps or the time."""
@@ -124,10 +125,11 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         self.clock.loss_sum += float(loss)
         if not math.isfinite(float(loss)) or float(loss) > EXPLODED_LOSS:
             shown = ", ".join(str(r) for r in records.tolist()[:20])
+            left = what_is_left(newest_checkpoint(self.target) or self.resumed)
             raise TrainingError(
                 f"step {self.state.global_step + 1}: the loss is {float(loss):.4g}; "
                 f"the batch holds records {shown}{' …' if len(records) > 20 else ''}",
-                hint="the last checkpoint is good; lower learning_rate or look at these records",
+                hint=f"{left} Lower learning_rate or look at these records.",
                 code="loss_broken",
             )
         return loss
@@ -180,7 +182,7 @@ def train(
         peft_config=_adapter(options),
     )
     trainer.clock, trainer.options, trainer.best = clock, options, best
-    trainer.target, trainer.saved = folder, reporter.checkpoint
+    trainer.target, trainer.saved, trainer.resumed = folder, reporter.checkpoint, resume
     validate = partial(measure, examples=validation, pad_id=pad_id)
     watch = Progress(options, clock, reporter, validate if validation else None, best, folder)
     trainer.remove_callback(PrinterCallback)

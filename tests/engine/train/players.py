@@ -11,11 +11,16 @@ from typing import Any
 
 from engine.config import load_json
 from engine.config.rl_plan import RlPlan
+from engine.lease import Cancellation
+from engine.rollout.views import LiveViews
 from engine.tasks import get_task
+from engine.traces.record import Trace
 from engine.train.base import play_records
 from engine.train.card import Card, write_final
 from engine.train.data import encode_records
 from engine.train.model import Size, make_model
+from engine.train.policy import load_policy
+from engine.train.rl import RlTrainer
 from engine.train.sft import Options, train
 from engine.train.tokenizer import make_tokenizer, tool_call_frame
 from tests.engine.train.cast import Silent
@@ -81,7 +86,11 @@ def rl_config(**training: Any) -> dict[str, Any]:
 
 
 def rl_plan(**training: Any) -> RlPlan:
-    config: Any = load_json(rl_config(**training)).config
+    return plan_of(rl_config(**training))
+
+
+def plan_of(raw: dict[str, Any]) -> RlPlan:
+    config: Any = load_json(raw).config
     plan: RlPlan = config.plan()
     return plan
 
@@ -95,3 +104,42 @@ def rl_directory(
     raw = {"kind": "rl", "config": config, "inputs": {"base": base}, "resume": resume}
     (directory / "config.json").write_text(json.dumps(raw))
     return directory
+
+
+class Notes:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.points: dict[int, dict[str, float]] = {}
+        self.stored: list[Trace] = []
+        self.saved: list[Path] = []
+        self.warnings: list[str] = []
+
+    def metric(self, step: int, values: dict[str, float], tokens: int) -> None:
+        del tokens
+        self.points[step] = values
+
+    def progress(self, done: int, total: int) -> None:
+        del done, total
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    async def store(self, trace: Trace) -> None:
+        self.stored.append(trace)
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        del step
+        self.saved.append(folder)
+
+
+def make_trainer(
+    plan: RlPlan, player: Path, folder: Path, resume: Path | None = None
+) -> tuple[RlTrainer, Notes]:
+    notes = Notes()
+    policy = load_policy(player, plan.method, plan.lora, resume)
+    views = LiveViews(lambda _: None, "test/player")
+    trainer = RlTrainer(plan, policy, folder, notes, views, Cancellation())
+    if resume:
+        trainer.resume(resume)
+    return trainer, notes

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine.errors import TrainingError
 from engine.train.checkpoints import newest_checkpoint
-from engine.train.data import Example, encode_records
+from engine.train.data import encode_records
 from engine.train.sft import Options, Outcome, train
 from tests.engine.train.cast import Silent, lessons, tiny_model, tiny_tokenizer
 
@@ -80,17 +79,6 @@ def test_time_ends_a_training_with_a_small_learning_rate(tmp_path: Path) -> None
     assert outcome.stopped == "time"
     assert outcome.seconds < 20
     assert reporter.metrics[-1][1]["train.learning_rate"] < OPTIONS.learning_rate / 2
-
-
-@pytest.mark.slow
-def test_a_broken_loss_names_step_and_batch(tmp_path: Path) -> None:
-    model = tiny_model(TOKENIZER)
-    with torch.no_grad():
-        model.model.norm.weight.fill_(float("nan"))
-    examples = [Example([5, 6, 7], [-100, 6, 7], 41), Example([5, 6, 8], [-100, 6, 8], 42)]
-    options = replace(OPTIONS, batch_size=2)
-    with pytest.raises(TrainingError, match=r"step 1: the loss is nan.* records 4[12], 4[12]"):
-        train(model, TOKENIZER, examples, [], options, tmp_path, Silent())
 
 
 @pytest.mark.slow
