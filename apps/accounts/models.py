@@ -56,6 +56,22 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
 
+class SavedView(models.Model):
+    """A name for what the address of a list says: its filters and order, for the whole project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="saved_views")
+    page = models.CharField(max_length=20)  # of PAGES in apps/accounts/saved.py
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2000, blank=True)  # urlencoded
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "page", "name"], name="one_view_of_a_name")
+        ]
+
+
 class AuditEntry(models.Model):
     """Who did what, when, from where. Written in the transaction of the deed itself."""
 

@@ -70,7 +70,10 @@ def select_turns(turns: list[Turn], wanted: DatasetFilter) -> list[Turn]:
 
 def describe_filter(wanted: DatasetFilter) -> str:
     """The filter as a sentence."""
+    n_chosen = len(wanted.episodes)
     games = [f"games of {wanted.task}"]
+    if n_chosen:
+        games = [f"{n_chosen} chosen game{'s' if n_chosen > 1 else ''} of {wanted.task}"]
     if wanted.runs:
         games.append(f"of run{'s' if len(wanted.runs) > 1 else ''} {', '.join(wanted.runs)}")
     if wanted.model:
@@ -116,6 +119,8 @@ def _narrowed(project: Project, wanted: DatasetFilter) -> QuerySet[Episode]:
     if wanted.runs:
         runs = runs.filter(pk__in=run_ids(project, wanted.runs))
     rows = Episode.objects.filter(run_id__in=runs.values("pk"), broken=False, task=wanted.task)
+    if wanted.episodes:
+        rows = rows.filter(pk__in=wanted.episodes)
     if wanted.model:
         rows = rows.filter(model=wanted.model)
     limits = {

@@ -22,14 +22,7 @@ MAX_LABEL = 60
 def set_label(*, episode: Episode, name: str, actor: Actor) -> Label:
     """Put a word on an episode. Safe twice: the first stays. Raises Refused(422) for no word."""
     actor.require(Role.EDITOR)
-    name = " ".join(name.split())
-    if not name or len(name) > MAX_LABEL or "\0" in name:
-        raise Refused(
-            "bad_label",
-            f"A label is 1 to {MAX_LABEL} characters long.",
-            status=422,
-            fields={"name": "1 to 60 characters"},
-        )
+    name = _label_name(name)
     label, _ = Label.objects.get_or_create(
         episode=episode, name=name, defaults={"user": actor.user}
     )
@@ -44,12 +37,50 @@ def remove_label(*, episode: Episode, name: str, actor: Actor) -> None:
     ring("pages:traces")
 
 
+def label_episodes(*, episodes: Sequence[Episode], name: str, actor: Actor) -> None:
+    """Put a word on each of them. Safe twice. Raises Refused(422) for no word."""
+    actor.require(Role.EDITOR)
+    name = _label_name(name)
+    rows = [Label(episode=episode, name=name, user=actor.user) for episode in episodes]
+    Label.objects.bulk_create(rows, ignore_conflicts=True)
+    ring("pages:traces")
+
+
+def unlabel_episodes(*, episodes: Sequence[Episode], name: str, actor: Actor) -> int:
+    """Take a word off each of them; how many had it. Safe twice. Raises Refused(422)."""
+    actor.require(Role.EDITOR)
+    rows = Label.objects.filter(episode__in=episodes, name=_label_name(name))
+    n, _ = rows.delete()
+    ring("pages:traces")
+    return n
+
+
+def _label_name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name or len(name) > MAX_LABEL or "\0" in name:
+        raise Refused(
+            "bad_label",
+            f"A label is 1 to {MAX_LABEL} characters long.",
+            status=422,
+            fields={"name": "1 to 60 characters"},
+        )
+    return name
+
+
 def request_verify(*, episode: Episode, actor: Actor) -> Run:
     """Queue a run that plays the episode's actions again in a fresh process and compares hashes.
 
     Every call makes a new run; the newest to end decides `episode.verified`.
     """
     return _request(actor, f"verify trace {episode.pk}", f"trace:{episode.pk}", [episode])
+
+
+def request_verify_all(*, episodes: Sequence[Episode], actor: Actor) -> Run:
+    """The same for several episodes, at least one, in one process."""
+    n = len(episodes)
+    if n == 1:
+        return request_verify(episode=episodes[0], actor=actor)
+    return _request(actor, f"verify {n} traces", f"trace:{episodes[0].pk} +{n - 1}", episodes)
 
 
 def request_verify_run(*, run: Run, actor: Actor) -> Run:

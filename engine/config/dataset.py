@@ -16,6 +16,8 @@ class DatasetFilter(Section):
 
     runs: list[str] = Field([], max_length=1000)
     """Games of these runs: run numbers or stage:NAME; without any, all games of the project."""
+    episodes: list[int] = Field([], max_length=500)
+    """Only these games: trace numbers, as ticked one by one in the list of traces."""
     task: str = "crafter"
     """Games of this task app."""
     model: str = Field("", max_length=300)

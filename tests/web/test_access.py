@@ -24,8 +24,8 @@ WORDS = {"verb": "cancel", "uid": "ck_000000000000", "name": "config.json"}
 CHANGES = (
     "/start/", "/runs/{run}/cancel/", "/runs/{run}/resume/", "/runs/{run}/clone/",
     "/runs/{run}/delete/", "/runs/{run}/notes/", "/traces/{trace}/verify/",
-    "/traces/{trace}/fork/",
-    "/traces/{trace}/labels/", "/configs/new/", "/configs/_check/", "/datasets/new/",
+    "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/traces/{trace}/labels/",
+    "/configs/new/", "/configs/_check/", "/datasets/new/",
     "/settings/keys/", "/settings/providers/", "/settings/aliases/",
 )  # fmt: skip
 
@@ -92,7 +92,14 @@ def test_a_viewer_changes_nothing(
 def test_a_viewer_gets_pages_without_buttons(
     run: Run, trace: Episode, bob: User, client_of: ClientOf
 ) -> None:
-    for address in ("/", "/runs/", f"/runs/{run.pk}/", f"/traces/{trace.pk}/", "/settings/"):
+    for address in (
+        "/",
+        "/runs/",
+        f"/runs/{run.pk}/",
+        "/traces/",
+        f"/traces/{trace.pk}/",
+        "/settings/",
+    ):
         page = client_of(bob).get(address).content.decode()
         forms = page.count('method="post"')
         assert forms == 1, f"{address}: only logging out changes anything, found {forms} forms"

@@ -37,6 +37,8 @@ class Filters(Schema):
     failed_calls: bool | None = None
     verified: bool | None = None
     label: str | None = None
+    task: str | None = None
+    solved: bool | None = None
 
 
 class LabelsIn(Schema):

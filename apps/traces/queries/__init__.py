@@ -6,10 +6,12 @@ from apps.traces.queries.episodes import (
     EpisodeDetail,
     EpisodeQuery,
     EpisodeRow,
+    find_episodes,
     get_episode,
     list_episodes,
     list_labels,
 )
+from apps.traces.queries.facets import Facets, count_facets
 from apps.traces.queries.forks import Branch, Fork, list_forks
 from apps.traces.queries.payload import (
     episode_steps,
@@ -29,9 +31,12 @@ __all__ = [
     "EpisodeDetail",
     "EpisodeQuery",
     "EpisodeRow",
+    "Facets",
     "Fork",
     "compare_runs",
+    "count_facets",
     "episode_steps",
+    "find_episodes",
     "find_opening",
     "get_episode",
     "list_episodes",

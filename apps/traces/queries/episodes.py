@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ ORDERS = {
     "-episode_return": ("episode_return", True),
     "episode_return": ("episode_return", False),
 }
+SOLVABLE = ("math",)  # tasks with an answer: an outcome reward of 1 or more is right
+MAX_CHOSEN = 500  # episodes that are chosen one by one
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class EpisodeQuery:
     failed_calls: bool | None = None  # whether it has any
     verified: bool | None = None
     label: str | None = None
+    solved: bool | None = None  # of tasks whose episodes are right or wrong, see SOLVABLE
 
 
 class EpisodeRow(NamedTuple):
@@ -81,7 +85,7 @@ def list_episodes(
         raise Refused(
             "bad_order", f"Sort by one of {', '.join(ORDERS)}; got {order!r}.", status=422
         )
-    rows = _narrowed(project, query or EpisodeQuery(**narrow))
+    rows = narrow_episodes(project, query or EpisodeQuery(**narrow))
     rows = _behind(rows, order, cursor)
     limit = check_limit(limit)
     found = list(rows.prefetch_related("run").defer("error")[: limit + 1])
@@ -112,7 +116,20 @@ def list_labels(*, project: Project) -> list[str]:
     return list(rows.values_list("name", flat=True).distinct()[:200])
 
 
-def _narrowed(project: Project, query: EpisodeQuery) -> QuerySet[Episode]:
+def find_episodes(*, project: Project, ids: Sequence[int]) -> list[Episode]:
+    """These episodes of this project, by id. Raises Refused: 422 for none or too many, 404."""
+    wanted = sorted(set(ids))
+    if not 1 <= len(wanted) <= MAX_CHOSEN:
+        message = f"Choose 1 to {MAX_CHOSEN} games; got {len(wanted)}."
+        raise Refused("bad_choice", message, "Tick the boxes of some rows.", status=422)
+    found = list(Episode.objects.filter(pk__in=wanted, run__project=project).order_by("id"))
+    if len(found) < len(wanted):
+        raise not_found("trace", next(iter(set(wanted) - {row.pk for row in found})))
+    return found
+
+
+def narrow_episodes(project: Project, query: EpisodeQuery) -> QuerySet[Episode]:
+    """The project's episodes that a query means, in no order."""
     # As a condition on each row: by a join or a list of runs, SQLite would visit and sort all
     # episodes of the project instead of walking the order's index.
     own = Exists(Run.objects.filter(pk=OuterRef("run_id"), project=project))
@@ -133,6 +150,9 @@ def _narrowed(project: Project, query: EpisodeQuery) -> QuerySet[Episode]:
             rows = rows.filter(**{f"{field}__gte": low})
         if high is not None:
             rows = rows.filter(**{f"{field}__lte": high})
+    if query.solved is not None:
+        solved = Q(outcome_reward__gte=1.0)
+        rows = rows.filter(task__in=SOLVABLE).filter(solved if query.solved else ~solved)
     if query.failed_calls is not None:
         rows = (
             rows.filter(n_failed_calls__gt=0)

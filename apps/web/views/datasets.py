@@ -117,6 +117,7 @@ def _filter(data: QueryDict) -> dict[str, Any]:
     found["model"] = text_of(data, "model")
     found["task"] = text_of(data, "task")
     runs = numbers_of(data, "runs") or numbers_of(data, "run")
+    found["episodes"] = numbers_of(data, "episodes")
     found["runs"] = [str(number) for number in runs]
     for key, alias in (("require", "achievement"), ("exclude", "missing")):
         found[key] = [name for name in (*data.getlist(key), *data.getlist(alias)) if name]

@@ -17,6 +17,7 @@ from apps.traces.queries import list_episodes, run_scores
 from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.reading import text_of, whole_of
 from apps.web.relations import relations_of
+from apps.web.views.saved import views_of
 from engine.rollout.scores import success_rate
 
 KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork", "import")
@@ -56,6 +57,7 @@ def run_list(request: PageRequest) -> HttpResponse:
         "filters": filters,
         "kinds": KINDS,
         "states": RunState.values,
+        **views_of(request, "runs"),
     }
     return draw(request, "runs/_rows.html" if request.htmx else "runs/list.html", context)
 

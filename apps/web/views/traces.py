@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpResponse, JsonResponse
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.accounts.errors import not_found
+from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Role
 from apps.checkpoints.queries import list_model_ids
 from apps.launch import services as launch
 from apps.traces import queries, services
+from apps.traces.models import Episode
 from apps.web.access import PageRequest, back, draw, go, page
-from apps.web.reading import decimal_of, text_of, whole_of
+from apps.web.reading import decimal_of, numbers_of, text_of, whole_of
 from apps.web.templatetags.show import ICONS, problem_of
+from apps.web.views.saved import views_of
 from engine.traces.record import ENDINGS
 from engine.traces.v3.meaning import WORLD
 
 WHOLE = ("run", "seed", "min_unique", "max_unique")
 SCRIPTED = ("guide", "random")
-WORDS = ("model", "policy", "achievement", "missing", "ended", "label")
+WORDS = ("model", "policy", "task", "achievement", "missing", "ended", "label")
+YES_NO = {"yes": True, "no": False}
 
 
 @require_safe
 @page()
 def trace_list(request: PageRequest) -> HttpResponse:
-    filters = filters_of(request)
-    failed = filters.pop("failed_calls")
+    filters, project = filters_of(request), request.actor.project
     order = text_of(request.GET, "order") or "-id"
     cursor = text_of(request.GET, "cursor")
-    found = queries.list_episodes(
-        project=request.actor.project, order=order, cursor=cursor, failed_calls=failed, **filters
-    )
+    query = queries.EpisodeQuery(**filters)
+    found = queries.list_episodes(project=project, query=query, order=order, cursor=cursor)
     context = {
         "page": found,
+        "facets": queries.count_facets(project=project, query=query) if found.items else None,
         "filters": filters,
         "order": order,
-        "failed": failed,
-        "labels": queries.list_labels(project=request.actor.project),
+        "labels": queries.list_labels(project=project),
         "names": sorted(ICONS),
         "endings": ENDINGS,
-        "narrowed": any(value is not None for value in filters.values()) or failed is not None,
+        "narrowed": any(value is not None for value in filters.values()),
+        **views_of(request, "traces"),
     }
     return draw(request, "traces/_rows.html" if request.htmx else "traces/list.html", context)
 
@@ -52,8 +55,46 @@ def filters_of(request: PageRequest) -> dict[str, Any]:
     filters: dict[str, Any] = {name: whole_of(request.GET, name) for name in WHOLE}
     filters |= {name: text_of(request.GET, name) for name in WORDS}
     filters["min_return"] = decimal_of(request.GET, "min_return")
-    filters["failed_calls"] = {"yes": True, "no": False}.get(request.GET.get("failed_calls", ""))
+    for name in ("failed_calls", "solved"):
+        filters[name] = YES_NO.get(request.GET.get(name, ""))
     return filters
+
+
+@require_POST
+@page(Role.EDITOR)
+def bulk(request: PageRequest) -> HttpResponse:
+    """One deed for all ticked games: label, unlabel, dataset or verify."""
+    ids = numbers_of(request.POST, "traces")
+    chosen = queries.find_episodes(project=request.actor.project, ids=ids)
+    what = request.POST.get("what", "label")
+    if what == "dataset":
+        return go(request, f"/datasets/new/?{_chosen_query(chosen)}")
+    address, games = back(request, "/traces/"), f"{len(chosen)} game{'s'[: len(chosen) != 1]}"
+    if what == "verify":
+        run = services.request_verify_all(episodes=chosen, actor=request.actor)
+        return go(request, address, f"Run {run.pk} plays {games} again in a fresh process.")
+    name = request.POST.get("name", "")
+    if what == "label":
+        services.label_episodes(episodes=chosen, name=name, actor=request.actor)
+        return go(request, address, f"{games} labelled {name.strip()}.")
+    if what == "unlabel":
+        n = services.unlabel_episodes(episodes=chosen, name=name, actor=request.actor)
+        return go(request, address, f"{n} of {games} had the label {name.strip()}; it is off.")
+    raise Refused("bad_verb", f"There is no bulk action {what[:20]!r}.", status=422)
+
+
+def _chosen_query(chosen: Sequence[Episode]) -> str:
+    """The address of a dataset of exactly these games. Raises Refused(422) for a mixture."""
+    tasks = sorted({episode.task for episode in chosen})
+    if len(tasks) > 1:
+        raise Refused(
+            "mixed_tasks",
+            f"A dataset holds games of one task; these are of {' and '.join(tasks)}.",
+            "Narrow the list to one task first.",
+            status=422,
+        )
+    ids = ",".join(str(episode.pk) for episode in chosen)
+    return urlencode({"task": tasks[0], "episodes": ids})
 
 
 @require_safe
