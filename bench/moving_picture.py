@@ -17,8 +17,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.screenshots import _credentials
 
-N_FRAMES, FRAME_MS = 24, 250
-SIZE, WIDTH = {"width": 1120, "height": 620}, 840
+N_FRAMES, FRAME_MS = 20, 300
+SIZE, WIDTH = {"width": 1240, "height": 620}, 760
 CONFIG = """
 type = "rollout"
 name = "a model plays"
@@ -75,7 +75,7 @@ def _frame(png: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     height = round(picture.height * WIDTH / picture.width)
     small = picture.resize((WIDTH, height), Image.Resampling.LANCZOS)
-    return small.quantize(colors=96, dither=Image.Dither.NONE)
+    return small.quantize(colors=64, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":

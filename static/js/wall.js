@@ -16,13 +16,30 @@ export function start(wall) {
   const games = new Map();
   for (const tile of wall.querySelectorAll("[data-game]")) games.set(tile.dataset.game, known(tile));
   sortWall(wall, games);
+  offerFullScreen(wall);
   onSprites(() =>
     document.addEventListener("sse:live", ({ detail }) => {
       if (only && String(detail.run_id) !== only) return;
       if (detail.gone) leave(wall, games, String(detail.id));
       else show(wall, games, detail);
+      if (!only) sayHowMany(games.size);
     }),
   );
+}
+
+/** @param {HTMLElement} wall */
+function offerFullScreen(wall) {
+  const button = document.querySelector("[data-full-screen]");
+  if (!button || !document.fullscreenEnabled) return;
+  button.hidden = false;
+  button.addEventListener("click", () => wall.closest(".wall").requestFullscreen());
+}
+
+/** @param {number} n */
+function sayHowMany(n) {
+  const words = document.querySelector("[data-wall-words]");
+  if (!words) return;
+  words.textContent = n ? `${n} game${n === 1 ? "" : "s"} on the wall, drawn as they are played. Open one to follow every step.` : "Nobody plays at the moment. Games appear here by themselves.";
 }
 
 /** @param {HTMLElement} tile */
