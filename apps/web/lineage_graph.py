@@ -57,7 +57,9 @@ def draw_lineage(
     scores: Sequence[Score],
 ) -> Graph:
     """The graph around a checkpoint, from left to right in the order of time."""
-    here = Node("here", checkpoint.model_id, "this model", icon=_icon(checkpoint), here=True)
+    here = Node(
+        "here", short_model(checkpoint.model_id), "this model", icon=_icon(checkpoint), here=True
+    )
     games = _games(found)
     data = [
         Node(f"d{row.pk}", f"{row.name} v{row.version}", f"{row.n_records:,} records",
@@ -95,7 +97,7 @@ def _games(found: Lineage) -> list[Node]:
 
 
 def _game(row: Episode) -> Node:
-    words = f"{row.n_achievements} achievements" if row.n_achievements else row.ended
+    words = f"{row.n_achievements} unlocked" if row.n_achievements else row.ended
     return Node(f"e{row.pk}", f"Seed {row.seed}", words.replace("_", " "), f"/traces/{row.pk}/",
                 "player-down", row.final_view)  # fmt: skip
 

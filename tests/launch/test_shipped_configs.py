@@ -56,6 +56,7 @@ SHIPPED: dict[str, tuple[str, tuple[str, ...]]] = {
     "eval_stepwise_per_achievement": ("eval", (GROQ,)),
     "eval_stepwise_simple": ("eval", (GROQ,)),
     "loop_demo": ("pipeline", ()),
+    "loop_gpu": ("pipeline", ()),
     "loop_math": ("pipeline", ()),
     "loop_small": ("pipeline", ()),
     "math_base": ("base", ()),

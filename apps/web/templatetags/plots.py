@@ -118,3 +118,16 @@ def branch_line(start: int, end: int, unlocks: Sequence[Any], longest: int) -> d
 def _step_of(unlock: Any) -> int:
     """The step that unlocked it, from a row or from its dictionary."""
     return int(unlock["step"] if isinstance(unlock, dict) else unlock.step)
+
+
+@register.filter
+def spark(values: Sequence[float] | None) -> str:
+    """Points of a polyline in a 100 × 24 box; empty for fewer than two values."""
+    if not values or len(values) < 2:
+        return ""
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    step = 100 / (len(values) - 1)
+    return " ".join(
+        f"{i * step:.1f},{22 - 20 * (v - low) / span:.1f}" for i, v in enumerate(values)
+    )

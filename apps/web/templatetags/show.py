@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -145,6 +144,14 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def about(seconds: float) -> str:
+    """An estimate without false precision: `40 s`, `7 min`, `2.5 h`."""
+    if seconds < 60:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@register.filter
 def ago(moment: datetime | None) -> SafeString | str:
     """`3 min ago` with the exact time on hover; the script shows it in local time."""
     if moment is None:
@@ -268,19 +275,6 @@ def loss_of(result: dict[str, Any]) -> tuple[str, float] | None:
         if isinstance(result.get(key), int | float):
             return name, result[key]
     return None
-
-
-@register.filter
-def spark(values: Sequence[float] | None) -> str:
-    """Points of a polyline in a 100 × 24 box; empty for fewer than two values."""
-    if not values or len(values) < 2:
-        return ""
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    step = 100 / (len(values) - 1)
-    return " ".join(
-        f"{i * step:.1f},{22 - 20 * (v - low) / span:.1f}" for i, v in enumerate(values)
-    )
 
 
 @register.simple_tag(takes_context=True)

@@ -13,6 +13,7 @@ from apps.accounts.models import Project, Role
 from apps.launch import services as launch
 from apps.launch.models import Pipeline
 from apps.launch.queries import PipelineRow, list_pipelines
+from apps.launch.queries.loops import LOOPS, list_loops
 from apps.runs import queries
 from apps.runs.queries import RunRow
 from apps.runs.queries.live import LiveRow, list_live
@@ -24,7 +25,7 @@ from synthweb.train_parts import read_status
 STARTS = {
     "random": "crafter_eval_random.toml",
     "guide": "crafter_eval_guide.toml",
-    "loop": "loop_small.toml",
+    **{loop.key: loop.file for loop in LOOPS},
 }
 LADDER = 6
 LADDER_TOP = 14  # achievements at the right end
@@ -59,6 +60,7 @@ def home(request: PageRequest) -> HttpResponse:
         "recent": queries.list_runs(project=project, state="succeeded", limit=6).items,
         "counts": queries.count_runs(project=project),
         "training": read_status(),
+        "choices": list_loops(project=project),
     }
     return draw(request, "home/page.html", context)
 
@@ -81,11 +83,21 @@ def start(request: PageRequest) -> HttpResponse:
     name = STARTS.get(request.POST.get("what", ""))
     if name is None:
         raise Refused("bad_start", f"Start one of {', '.join(STARTS)}.", status=422)
+    _check_start(request.actor.project, request.POST["what"])
     text = (settings.BASE_DIR / "configs" / name).read_text(encoding="utf-8")
     config = launch.import_config(actor=request.actor, text=text, name=name)
     started = launch.launch(actor=request.actor, config=config)
     room = "pipelines" if isinstance(started, Pipeline) else "runs"
     return go(request, f"/{room}/{started.pk}/", f"{config.name} is on its way.")
+
+
+def _check_start(project: Project, what: str) -> None:
+    """Raises Refused(409) for a loop that lacks something on this machine."""
+    for choice in list_loops(project=project) if what == "gpu" else []:
+        if choice.loop.key == what and choice.missing:
+            words = " ".join(choice.missing)
+            hint = "The laptop's loop goes the same road with a small model."
+            raise Refused("not_here", words, hint, status=409)
 
 
 def _running(project: Project) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.accounts.errors import not_found
 from apps.accounts.models import Role
 from apps.launch import queries, services
+from apps.launch.queries.loops import list_loops
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import text_of
 
@@ -19,8 +20,10 @@ from apps.web.reading import text_of
 def pipeline_list(request: PageRequest) -> HttpResponse:
     cursor = text_of(request.GET, "cursor")
     found = queries.list_pipelines(project=request.actor.project, cursor=cursor)
-    template = "pipelines/_rows.html" if request.htmx else "pipelines/list.html"
-    return draw(request, template, {"page": found})
+    if request.htmx:
+        return draw(request, "pipelines/_rows.html", {"page": found})
+    choices = list_loops(project=request.actor.project)
+    return draw(request, "pipelines/list.html", {"page": found, "choices": choices})
 
 
 @require_safe
