@@ -121,6 +121,8 @@ def addresses() -> dict[str, str]:
         "configs": "/configs/",
         "queue": "/queue/",
         "settings": "/settings/",
+        "storage": "/settings/storage/",
+        "audit": "/settings/audit/",
         "API runs": "/api/v1/runs",
         "API traces": "/api/v1/traces",
         "API metrics": f"/api/v1/runs/{run}/metrics",

@@ -32,6 +32,15 @@ PAGES = {
     "pipelines": "/pipelines/",
     "queue": "/queue/",
     "settings": "/settings/",
+    "settings-password": "/settings/password/",
+    "settings-keys": "/settings/keys/",
+    "settings-providers": "/settings/providers/",
+    "settings-aliases": "/settings/aliases/",
+    "settings-users": "/settings/users/",
+    "settings-projects": "/settings/projects/",
+    "settings-storage": "/settings/storage/",
+    "settings-workers": "/settings/workers/",
+    "settings-audit": "/settings/audit/",
     "missing": "/runs/999999999/",
 }
 # Pages of single things: the first link of a list that matches.

@@ -85,7 +85,7 @@ def _welcome(seconds: float) -> None:
         _say(f"  user      {first.user}\n  password  {first.password}")
         _say(f"  synth-ai  set -a; . {credentials.path_in(settings.SYNTHWEB_HOME)}")
         _say(f"            Without a GPU, let a small model stand for {ASKED_FOR}: one click at")
-        _say(f"            {settings.PUBLIC_URL}/settings/#aliases, or SYNTHWEB_MODEL_ALIASES=")
+        _say(f"            {settings.PUBLIC_URL}/settings/aliases/, or SYNTHWEB_MODEL_ALIASES=")
         _say(f"            {ASKED_FOR}={STAND_IN}")
     _say(f"  keys      {credentials.path_in(settings.SYNTHWEB_HOME)}")
     _say(f"  logs      {logs_dir()}\nCtrl-C stops all of it.\n")

@@ -37,6 +37,8 @@ class Estate(NamedTuple):
     provider_id: int
     pipeline_id: int
     key_id: int
+    member_id: int
+    username: str
     job_id: str = ""
     file_id: str = ""
     path: str = "config.json"
@@ -84,7 +86,8 @@ def make_estate(actor: Actor) -> Estate:
         project=project, dataset=dataset, purpose=secret, filename=secret, size_bytes=0
     )
     made = create_api_key(project=project, user=actor.user, name=secret, scopes=["read"])
+    member = actor.project.membership_set.get(user=actor.user)
     return Estate(
         run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk,
-        made.key.pk, run.job_id, file.file_id,
+        made.key.pk, member.pk, actor.user.username, run.job_id, file.file_id,
     )  # fmt: skip

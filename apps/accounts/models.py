@@ -9,6 +9,8 @@ from django.db import models
 class User(AbstractUser):
     """A person. What they may do follows from their memberships; `is_superuser` is the operator."""
 
+    must_change_password = models.BooleanField(default=False)  # an admin chose the present one
+
 
 class Role(models.TextChoices):
     """What a member may do in a project; each role includes the ones before it."""

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.timezone import now
 
-from apps.accounts.errors import Refused
+from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import ApiKey, Membership, Project, Role, User
 
 SCOPES = ("read", "write", "admin")
@@ -104,6 +104,23 @@ def list_members(project: Project) -> list[Membership]:
     return list(rows.order_by("user__username"))
 
 
+def get_member(*, project: Project, member_id: int) -> Membership:
+    """A membership of the project. Raises Refused(404)."""
+    row = Membership.objects.filter(project=project, pk=member_id).select_related("user").first()
+    if row is None:
+        raise not_found("member", member_id)
+    return row
+
+
+def find_member(*, project: Project, username: str) -> Membership:
+    """The membership of a user by name. Raises Refused(404)."""
+    rows = Membership.objects.filter(project=project, user__username=username)
+    row = rows.select_related("user").first()
+    if row is None:
+        raise not_found("member", username)
+    return row
+
+
 def actor_of_key(key: ApiKey, address: str | None = None) -> Actor | None:
     """The actor behind a live key; None when its user left the project."""
     role = role_in(key.user, key.project)
@@ -141,7 +158,7 @@ def actor_of_request(request: HttpRequest) -> Actor | None:
         key = find_api_key(clear)
         return actor_of_key(key, address) if key else None
     user = getattr(request, "user", None)
-    if not isinstance(user, User) or not user.is_active:
+    if not isinstance(user, User) or not user.is_active or user.must_change_password:
         return None
     return actor_of_session(user, request.session.get("project_id"), address)
 

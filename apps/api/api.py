@@ -17,6 +17,7 @@ from apps.api.routers import (
     checkpoints,
     configs,
     datasets,
+    people,
     pipelines,
     providers,
     runs,
@@ -40,6 +41,7 @@ errors.install(api)
 api.add_decorator(idempotent, mode="view")
 for prefix, router in (
     ("", account.router),
+    ("", people.router),
     ("", configs.router),
     ("", runs.router),
     ("", traces.router),

@@ -50,10 +50,13 @@ class MemberOut(Schema):
 
     username: str
     role: str
+    must_change_password: bool
+    last_login: datetime | None
 
     @classmethod
     def of(cls, row: Membership) -> dict[str, Any]:
-        return {"username": row.user.username, "role": row.role}
+        names = ("username", "must_change_password", "last_login")
+        return {"role": row.role, **{name: getattr(row.user, name) for name in names}}
 
 
 class ConfigOut(Schema):

@@ -7,7 +7,7 @@ A view gets a request whose `actor` is set. `Refused`, raised anywhere below, be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 from django.contrib import messages
@@ -21,11 +21,13 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.middleware import HtmxDetails
 
 from apps.accounts.errors import Refused
-from apps.accounts.models import Role, User
-from apps.accounts.queries import Actor, actor_of_session
+from apps.accounts.models import Project, Role, User
+from apps.accounts.queries import Actor, actor_of_session, projects_of
 from engine.errors import EngineError
 
 THEMES = ("auto", "light", "dark")
+CHOOSE_PAGE = "/settings/password/"
+BEFORE_CHANGE = (CHOOSE_PAGE, "/logout/")  # all that a one-time password opens
 
 
 class PageRequest(HttpRequest):
@@ -47,6 +49,8 @@ def page(role: Role = Role.VIEWER) -> Callable[[View], View]:
         def guarded(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not isinstance(request.user, User):
                 return _to_login(request)
+            if request.user.must_change_password and request.path not in BEFORE_CHANGE:
+                return go(request, CHOOSE_PAGE)
             try:
                 request.actor = _actor(request)
                 request.actor.require(role)
@@ -65,14 +69,20 @@ def draw(
     """Render a page or fragment with what the frame needs."""
     actor = getattr(request, "actor", None)
     section = request.path.split("/")[1] or "home"
-    frame = {
+    frame: dict[str, Any] = {
         "actor": actor,
         "can_edit": bool(actor and actor.may_edit),
         "can_admin": bool(actor and actor.may_admin),
         "theme": theme_of(request),
         "nav": _nav(section),
+        "projects": partial(_choice, actor) if actor else [],
     }
     return render(request, template, {**frame, **context}, status=status)
+
+
+def _choice(actor: Actor) -> list[Project]:
+    """The projects to switch between; a template asks for them only where it shows them."""
+    return list(projects_of(actor.user)[:50])
 
 
 @lru_cache(maxsize=64)

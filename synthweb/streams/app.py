@@ -13,6 +13,7 @@ from functools import partial
 from urllib.parse import parse_qs
 
 from apps.accounts.errors import Refused
+from apps.accounts.queries import role_in
 from synthweb.callers import find_actor, in_thread
 from synthweb.routes import Receive, Scope, Send
 from synthweb.streams import rows, topics
@@ -131,10 +132,18 @@ async def _watch(scope: Scope, receive: Receive, subscription: Subscription) -> 
                 waiting = asyncio.ensure_future(receive())
             if time.monotonic() - checked >= RECHECK_S:
                 checked = time.monotonic()
-                if await find_actor(scope) is None:
+                if not await _may_still(scope):
                     subscription.end("logged out")
     finally:
         waiting.cancel()
+
+
+async def _may_still(scope: Scope) -> bool:
+    """Whether the caller would get this stream again: logged in, and in its project (S14)."""
+    actor, project = await find_actor(scope), scope["actor"].project
+    if actor is None or actor.project == project:
+        return actor is not None
+    return await in_thread(partial(role_in, actor.user, project)) is not None
 
 
 def _named_frame(item: Item, position: dict[int, int]) -> str:

@@ -181,6 +181,8 @@ def test_pages_fit_a_phone_in_both_themes(browser, instance, played: dict[str, i
             "/traces/",
             "/live/",
             "/settings/",
+            "/settings/users/",
+            "/settings/audit/",
         ):
             page.goto(path)
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")

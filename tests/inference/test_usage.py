@@ -38,7 +38,7 @@ def test_hours_add_up_to_a_row_a_model(project, asked):
 
 
 def test_settings_show_calls_tokens_and_cost(client_of, alice, asked):
-    html = client_of(alice).get("/settings/").content.decode()
+    html = client_of(alice).get("/settings/workers/").content.decode()
     for told in ("ft:small…abcdef", "1,234", "$0.2500", "a checkpoint of ours"):
         assert told in html
     assert "old" not in html.split('id="usage"')[1].split("</section>")[0]

@@ -69,8 +69,9 @@ def make_hostile(actor: Actor, announce: Callable[..., Checkpoint]) -> Estate:
         project=found.project, user=found.user, name=EVIL, prefix="sw_", digest="d", scopes=[SHORT]
     )
     return Estate(
-        run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk, key.pk
-    )
+        run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk, key.pk,
+        found.project.membership_set.get(user=found.user).pk, found.user.username,
+    )  # fmt: skip
 
 
 def hostile_run(actor: Actor) -> tuple[Run, Episode]:

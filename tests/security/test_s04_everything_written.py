@@ -112,7 +112,9 @@ def look_at_everything(
 ) -> Iterator[tuple[str, bytes]]:
     """Pages, API, exports, figures and refusals, with what each answered."""
     traces = instance.call("GET", f"/api/v1/traces?run={run}")["items"]
-    pages = ["/", "/runs/", f"/runs/{run}/", "/traces/", "/settings/", "/queue/", "/nothing/",
+    pages = ["/", "/runs/", f"/runs/{run}/", "/traces/", "/settings/",
+             "/settings/keys/", "/settings/providers/", "/settings/users/", "/settings/audit/",
+             "/queue/", "/nothing/",
              "/configs/", "/checkpoints/", f"/datasets/{dataset}/", "/runs/999/", "/admin/",
              *(f"/traces/{t['id']}/" for t in traces),
              *(f"/traces/{t['id']}/turns/0/" for t in traces)]  # fmt: skip

@@ -141,7 +141,7 @@ def test_every_page_shows_hostile_text_as_text(hostile, live_id, browser):
         page.name for page in PAGES if browser.get(page.at(hostile, live_id)).status_code == 200
     }
     answers_json = {"run-points", "live-steps", "trace-steps", "config-raw", "dataset-export",
-                    "runs-export", "traces-export", "curve-lines",
+                    "runs-export", "traces-export", "audit-export", "curve-lines",
                     "checkpoint-file"}  # fmt: skip
     quiet = expected - shown - silent - answers_json - NOT_WRITTEN_BY_OTHERS
     assert quiet == set(), "these pages showed none of it: nothing is proven for them"
@@ -169,9 +169,12 @@ def test_what_a_form_sent_comes_back_as_text(hostile, browser):
     form = {"text": f"{TOML}\n{EVIL}", "name": EVIL, "side": "toml", "do": "form", "tags": EVIL,
             "notes": EVIL, "what": EVIL, "set:model": EVIL, "base_url": EVIL, "kind": EVIL,
             "requested": EVIL, "resolved": EVIL, "next": LINK, "sets": f"{EVIL}={EVIL}",
-            "scopes": EVIL, "username": EVIL, "password": EVIL}  # fmt: skip
+            "scopes": EVIL, "role": EVIL, "old": EVIL, "new": EVIL, "again": EVIL, "project": EVIL,
+            "username": EVIL, "password": EVIL}  # fmt: skip
     addresses = ("/configs/new/", "/configs/_check/", "/settings/keys/", "/settings/providers/",
-                 "/settings/aliases/", "/start/", f"/runs/{hostile.run_id}/notes/",
+                 "/settings/aliases/", "/settings/users/", "/settings/password/",
+                 "/settings/projects/", "/settings/projects/switch/", "/start/",
+                 f"/runs/{hostile.run_id}/notes/",
                  f"/runs/{hostile.run_id}/cancel/", f"/configs/{hostile.config_id}/launch/",
                  f"/traces/{hostile.trace_id}/labels/", "/datasets/new/", "/login/",
                  f"/settings/providers/{hostile.provider_id}/",
@@ -183,7 +186,8 @@ def test_what_a_form_sent_comes_back_as_text(hostile, browser):
             assert read(answer.content.decode()).found == [], where
             for header in ("Location", "HX-Redirect"):
                 assert re.match(r"/(?![/\\])|$", answer.headers.get(header, "")), where
-    assert read(browser.get("/settings/").content.decode()).found == []
+    for section in ("", "keys/", "providers/", "aliases/", "users/", "projects/", "audit/"):
+        assert read(browser.get(f"/settings/{section}").content.decode()).found == []
 
 
 def test_a_hostile_name_of_a_file_stays_out_of_headers(hostile, browser):

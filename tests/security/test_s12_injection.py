@@ -63,12 +63,14 @@ WORDS = (
     "resolved", "base_url", "max_concurrent", "what", "text", "side", "do", "notes", "tags", "sets",
     "scopes", "key", "remove", "sort", "task", "n", "first", "last", "x",
     "preset", "enabled", "drop_key", "prices",
+    "username", "role", "project", "old", "new", "again", "user", "verb", "target",
 )  # fmt: skip
 
 
 FORMS = (
     "start", "run-notes", "trace-labels", "dataset-new", "config-new", "config-check",
-    "config-launch", "key-create", "provider-save", "alias-set",
+    "config-launch", "settings-keys", "settings-providers", "settings-aliases", "settings-users",
+    "settings-projects",
 )  # fmt: skip
 
 

@@ -27,7 +27,13 @@ CHANGES = (
     "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/traces/{trace}/labels/",
     "/configs/new/", "/configs/_check/", "/datasets/new/",
     "/settings/keys/", "/settings/providers/", "/settings/aliases/",
+    "/settings/users/", "/settings/projects/",
 )  # fmt: skip
+
+
+SETTINGS = [f"/settings/{name}" for name in (
+    "", "keys/", "providers/", "aliases/", "users/", "projects/", "storage/", "workers/",
+)]  # fmt: skip
 
 
 @pytest.fixture
@@ -98,7 +104,7 @@ def test_a_viewer_gets_pages_without_buttons(
         f"/runs/{run.pk}/",
         "/traces/",
         f"/traces/{trace.pk}/",
-        "/settings/",
+        *SETTINGS,
     ):
         page = client_of(bob).get(address).content.decode()
         forms = page.count('method="post"')

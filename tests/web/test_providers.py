@@ -39,15 +39,17 @@ def form(server, **more: object) -> dict[str, object]:
 
 
 def test_a_preset_fills_the_form(browser):
-    page = browser.get("/settings/?preset=groq").content.decode()
+    page = browser.get("/settings/providers/?preset=groq").content.decode()
     assert "https://api.groq.com/openai/v1" in page
-    assert 'value="task_app"' in browser.get("/settings/?preset=task-app").content.decode()
+    assert (
+        'value="task_app"' in browser.get("/settings/providers/?preset=task-app").content.decode()
+    )
 
 
 def test_limits_and_prices_are_stored_and_the_key_is_never_shown(browser, added):
     assert (added.timeout_s, added.max_tries, added.requests_per_minute) == (20, 3, 30)
     assert added.prices["qwen/qwen3-32b"] == {"input": 0.29, "output": 0.59}
-    page = browser.get("/settings/").content.decode()
+    page = browser.get("/settings/providers/").content.decode()
     assert "$0.29 / 0.59" in page
     assert KEY not in page
 

@@ -1,4 +1,4 @@
-"""Who am I, keys, members, workers."""
+"""Who am I, keys, workers, disk use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ninja import Router, Schema, Status
 from apps.accounts import queries, services
 from apps.accounts.models import ApiKey, Role
 from apps.api.auth import actor_of
-from apps.api.shapes import KeyOut, Listed, MemberOut
+from apps.api.shapes import KeyOut, Listed
 from apps.runs import queries as run_queries
+from apps.runs.queries.disk import list_biggest, measure_disk
 
 router = Router(tags=["account"])
 
@@ -72,17 +73,23 @@ def revoke_key(request: HttpRequest, key_id: int) -> Status[None]:
     return Status(204, None)
 
 
-@router.get("/users", response=Listed[MemberOut])
-def list_members(request: HttpRequest) -> dict[str, Any]:
-    """The project's members and their roles."""
-    actor = actor_of(request)
-    actor.require(Role.ADMIN)
-    rows = queries.list_members(actor.project)
-    return {"items": [MemberOut.of(row) for row in rows], "next": None}
-
-
 @router.get("/workers")
 def list_workers(request: HttpRequest) -> dict[str, Any]:
     """The workers that reported in the last minutes, their slots and what they hold."""
     actor_of(request)
     return {"items": [row._asdict() for row in run_queries.list_workers()], "next": None}
+
+
+@router.get("/storage")
+def storage(request: HttpRequest) -> dict[str, Any]:
+    """The disk's free room, what of ours takes it, and the project's biggest runs."""
+    actor, disk = actor_of(request), measure_disk()
+    hidden = () if actor.may_admin else ("where",)
+    rooms = [{k: v for k, v in room._asdict().items() if k not in hidden} for room in disk.rooms]
+    biggest = list_biggest(project=actor.project, disk=disk)
+    return {
+        "total_bytes": disk.total_bytes,
+        "free_bytes": disk.free_bytes,
+        "rooms": rooms,
+        "biggest_runs": [{**run._asdict(), "size_bytes": run.size_bytes} for run in biggest],
+    }

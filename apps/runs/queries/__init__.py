@@ -6,10 +6,12 @@ from apps.runs.queries.events import EventRow, list_events
 from apps.runs.queries.overlay import Line, NameRow, list_lines, list_names
 from apps.runs.queries.queue import (
     Counts,
+    HeldRow,
     QueueRow,
     WorkerRow,
     count_runs,
     count_states,
+    list_held,
     list_queue,
     list_workers,
 )
@@ -19,6 +21,7 @@ from apps.runs.queries.runs import find_run, get_run, latest_run_id, list_runs
 __all__ = [
     "Counts",
     "EventRow",
+    "HeldRow",
     "Line",
     "NameRow",
     "PointRow",
@@ -37,6 +40,7 @@ __all__ = [
     "latest_run_id",
     "list_configs",
     "list_events",
+    "list_held",
     "list_lines",
     "list_names",
     "list_points",

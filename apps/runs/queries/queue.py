@@ -47,6 +47,15 @@ class WorkerRow(NamedTuple):
     alive: bool
 
 
+class HeldRow(NamedTuple):
+    """A shard that a worker holds now."""
+
+    run_id: int
+    name: str
+    shard: int
+    n_shards: int
+
+
 class Counts(NamedTuple):
     """Runs and shards by state, workers alive."""
 
@@ -66,6 +75,17 @@ def _worker(node: WorkerNode, moment: datetime) -> WorkerRow:
     names = [name for name in WorkerRow._fields if name != "alive"]
     alive = (moment - node.seen_at).total_seconds() < ALIVE_S
     return WorkerRow(**{name: getattr(node, name) for name in names}, alive=alive)
+
+
+def list_held(*, project: Project) -> dict[str, list[HeldRow]]:
+    """Worker → the shards of this project that it holds now, oldest run first."""
+    shards = Shard.objects.filter(run__project=project, state=ShardState.RUNNING)
+    rows = shards.annotate(n=Count("run__shards")).order_by("run_id", "index")
+    held: dict[str, list[HeldRow]] = {}
+    found = rows.values_list("worker", "run_id", "run__name", "index", "n")[:500]
+    for worker, run_id, name, index, n_shards in found:
+        held.setdefault(worker, []).append(HeldRow(run_id, name, index, n_shards))
+    return held
 
 
 def list_queue(*, project: Project, limit: int = 100) -> list[QueueRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse, QueryDict
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Role
@@ -14,15 +14,44 @@ from apps.providers import queries, services
 from apps.providers.models import Provider
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import text_of, whole_of
-from apps.web.views.settings import draw_settings
+from apps.web.views.settings import draw_section
 
+HERE = "/settings/providers/"
 LIMITS = ("max_concurrent", "requests_per_minute", "timeout_s", "max_tries")
 MAX_PRICES = 10_000
+# What the form for a new provider begins with: `?preset=NAME`, so that it works without JavaScript.
+PRESETS: dict[str, dict[str, object]] = {
+    "groq": {
+        "words": "Groq", "name": "groq", "kind": "openai",
+        "base_url": "https://api.groq.com/openai/v1", "max_concurrent": 16, "timeout_s": 120,
+    },
+    "openai": {
+        "words": "OpenAI-compatible", "name": "my-provider", "kind": "openai",
+        "base_url": "https://api.openai.com/v1", "max_concurrent": 32, "timeout_s": 120,
+    },
+    "vllm": {
+        "words": "vLLM", "name": "vllm", "kind": "openai",
+        "base_url": "http://127.0.0.1:8080/v1", "max_concurrent": 64, "timeout_s": 300,
+    },
+    "synthweb": {
+        "words": "Another synthweb", "name": "synthweb", "kind": "openai",
+        "base_url": "https://synthweb.example.com/api/inference/v1", "max_concurrent": 32,
+        "timeout_s": 300,
+    },
+    "task-app": {
+        "words": "Remote task app", "name": "task-app", "kind": "task_app",
+        "base_url": "https://task-app.example.com", "max_concurrent": 8, "timeout_s": 600,
+        "max_tries": 3,
+    },
+}  # fmt: skip
 
 
-@require_POST
-@page(Role.ADMIN)
-def add(request: PageRequest) -> HttpResponse:
+@require_http_methods(["GET", "HEAD", "POST"])
+@page()
+def providers(request: PageRequest) -> HttpResponse:
+    """POST adds one."""
+    if request.method != "POST":
+        return _draw(request)
     made = services.create_provider(
         actor=request.actor,
         name=text_of(request.POST, "name") or "",
@@ -32,7 +61,7 @@ def add(request: PageRequest) -> HttpResponse:
         **_limits(request.POST),
         prices=_prices(request.POST),
     )
-    return go(request, "/settings/#providers", f"{made.name} is added. Test it before you use it.")
+    return go(request, HERE, f"{made.name} is added. Test it before you use it.")
 
 
 @require_POST
@@ -52,7 +81,7 @@ def change(request: PageRequest, provider_id: int) -> HttpResponse:
         prices=_prices(data),
         **_limits(data),
     )
-    return go(request, "/settings/#providers", f"{changed.name} is changed.")
+    return go(request, HERE, f"{changed.name} is changed.")
 
 
 @require_POST
@@ -62,7 +91,7 @@ def test(request: PageRequest, provider_id: int) -> HttpResponse:
     result = test_endpoint(provider=provider)
     if request.htmx:
         return draw(request, "settings/_tested.html", {"result": result})
-    return draw_settings(request, tested=provider, result=result)
+    return _draw(request, tested=provider, result=result)
 
 
 @require_POST
@@ -70,7 +99,17 @@ def test(request: PageRequest, provider_id: int) -> HttpResponse:
 def remove(request: PageRequest, provider_id: int) -> HttpResponse:
     provider = _provider(request, provider_id)
     services.delete_provider(actor=request.actor, provider=provider)
-    return go(request, "/settings/#providers", f"{provider.name} and its key are gone.")
+    return go(request, HERE, f"{provider.name} and its key are gone.")
+
+
+def _draw(request: PageRequest, **extra: object) -> HttpResponse:
+    context = {
+        "providers": queries.list_providers(project=request.actor.project),
+        "presets": PRESETS,
+        "preset": PRESETS.get(request.GET.get("preset", ""), PRESETS["groq"]),
+        **extra,
+    }
+    return draw_section(request, "providers", context)
 
 
 def _provider(request: PageRequest, provider_id: int) -> Provider:
