@@ -31,7 +31,13 @@ def children() -> list[Child]:
     """Broker (unless REDIS_URL names one), web, task app, worker, ticker, training parts."""
     found = [
         Child("web", [PYTHON, "-m", "synthweb.server"], SMALL, is_ready=web_answers, ready_s=60),
-        Child("task-app", task_app_command(), task_app_environment(), is_ready=task_app_answers),
+        Child(
+            "task-app",
+            task_app_command(),
+            task_app_environment(),
+            is_ready=task_app_answers,
+            ready_s=60,
+        ),
         Child("worker", worker_command(), {"OMP_WAIT_POLICY": "PASSIVE", **NO_PAGES}),
     ]
     if has_module("apps.worker.management.commands.tick"):

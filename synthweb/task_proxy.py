@@ -18,6 +18,7 @@ from synthweb.routes import Receive, Scope, Send
 
 MAX_BODY_BYTES = 2 << 20  # the task app takes 1 MB and says so itself
 CONNECT_TIMEOUT_S = 5.0
+STARTING_S = 20.0  # it starts after the web, and again when it died; a busy machine needs seconds
 # Of the request; cookies and proxies' words are the web's own business.
 _PASSED = frozenset(
     (b"host", b"authorization", b"x-api-key", b"x-api-keys", b"content-type", b"content-length",
@@ -80,7 +81,7 @@ def _request(scope: Scope, body: bytes) -> httpx.Request:
 async def _sent(request: httpx.Request, receive: Receive) -> AsyncIterator[httpx.Response]:
     """The answer with its body still to come; given up when the caller hangs up first."""
     client = _client(asyncio.get_running_loop())
-    sending = asyncio.create_task(client.send(request, stream=True))
+    sending = asyncio.create_task(_send(client, request))
     gone = asyncio.create_task(_wait_for_hang_up(receive))
     try:
         await asyncio.wait((sending, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -94,6 +95,19 @@ async def _sent(request: httpx.Request, receive: Receive) -> AsyncIterator[httpx
         yield answer
     finally:
         await answer.aclose()
+
+
+async def _send(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The answer. While nobody listens there nothing was sent: asked again, for STARTING_S."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STARTING_S
+    while True:
+        try:
+            return await client.send(request, stream=True)
+        except httpx.ConnectError:
+            if loop.time() >= deadline:
+                raise
+        await asyncio.sleep(0.1)
 
 
 async def _wait_for_hang_up(receive: Receive) -> None:

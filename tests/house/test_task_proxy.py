@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from django.conf import settings
 
 from engine.http.app import make_app
 from engine.http.settings import read_settings
+from synthweb import task_proxy
 from tests.faults.test_r12_task_app_server import body_of, stored
 from tests.servers import web
 from tests.servers.http_app import serve_app
+from tests.servers.instance import free_port
 from tests.servers.openai_server import OpenAIServer
 from tests.servers.waiting import wait_until
 
@@ -57,9 +60,22 @@ def test_a_caller_that_hangs_up_on_the_web_ends_its_episode(url, model, tmp_path
 
 
 def test_a_task_app_that_is_away_is_said_in_words(url, monkeypatch):
+    monkeypatch.setattr(task_proxy, "STARTING_S", 0.2)
     monkeypatch.setattr(settings, "TASK_APP_INTERNAL_URL", "http://127.0.0.1:9")
     answer = httpx.get(f"{url}/health", headers=KEY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "task_app_away")
+
+
+def test_a_task_app_that_starts_after_the_web_is_waited_for(url, monkeypatch):
+    port = free_port()
+    httpx.get(f"{url}/health", timeout=20)  # so that the web has loaded what it needs
+    monkeypatch.setattr(settings, "TASK_APP_INTERNAL_URL", f"http://127.0.0.1:{port}")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.get, f"{url}/health", headers=KEY, timeout=20)
+        with pytest.raises(TimeoutError):
+            asked.result(timeout=1)
+        with serve_app(make_app(read_settings({}, tasks=["crafter"], trace_db=None)), port):
+            assert asked.result(timeout=20).status_code != 502
 
 
 def test_a_body_that_is_too_large_is_not_passed_on(url):

@@ -14,9 +14,9 @@ from tests.servers.waiting import wait_until
 
 
 @contextlib.contextmanager
-def serve_app(app: Starlette) -> Iterator[str]:
+def serve_app(app: Starlette, port: int = 0) -> Iterator[str]:
     """The base URL for as long as the block lasts; the server stops as at a signal."""
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", port)
     config = Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=5)
     server = Server(config, app)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
