@@ -14,7 +14,13 @@ from engine.errors import ConfigError
 from engine.llm.budget import RetryBudget
 from engine.llm.replies import Prices
 from engine.rollout.recording import PlayerOptions
-from engine.rollout.remote import RemotePlayer, RemoteTask, TaskAppClient, TaskAppOptions
+from engine.rollout.remote import (
+    Allowance,
+    RemotePlayer,
+    RemoteTask,
+    TaskAppClient,
+    TaskAppOptions,
+)
 from engine.tasks.base import DecisionRewards, Task
 
 LATE_S = 30.0  # what a task app may take beyond the seconds of an episode that it was told
@@ -30,8 +36,9 @@ def make_remote_player(
     run: str,
     environment: Mapping[str, str],
     budget: RetryBudget,
+    n_episodes: int,
 ) -> RemotePlayer:
-    """The player that hands every episode to inputs.task_app.
+    """The player that hands each of n_episodes to inputs.task_app.
 
     Raises ConfigError when an address or a key is missing.
     """
@@ -58,7 +65,12 @@ def make_remote_player(
         options=_options(spec, play),
         budget=budget,
     )
-    return RemotePlayer(task, options, client, asked, rewards)
+    limits = play.limits
+    allowance = Allowance(
+        limits.tokens and limits.tokens * n_episodes,
+        limits.cost_usd and limits.cost_usd * n_episodes,
+    )
+    return RemotePlayer(task, options, client, asked, rewards, allowance)
 
 
 def _key(spec: Mapping[str, Any], name: str, environment: Mapping[str, str]) -> str:

@@ -108,6 +108,7 @@ class PlayJob:
                 run=f"{job.run or 'run'}-{job.attempt}",
                 environment=os.environ,
                 budget=self.budget,
+                n_episodes=len(self.specs),
             )
             job.events.log(f"The games are played by the task app at {policy.name}.")
         else:

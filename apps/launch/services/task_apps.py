@@ -142,7 +142,10 @@ def _warnings(
     if not ours:
         yield f"The task app calls {model_url} with a key of its own; ours is not sent to it."
     if play.limits.tokens or play.limits.cost_usd:
-        yield "limits.tokens and limits.cost_usd are not known to the task app: nothing ends there."
+        words = (
+            "The task app knows neither limits.tokens nor limits.cost_usd: no episode is cut off"
+        )
+        yield f"{words} there, but none begins once those before used as much as all of them may."
 
 
 def _is_local(url: str) -> bool:

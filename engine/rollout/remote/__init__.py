@@ -2,6 +2,6 @@
 reads what it says, `episode` makes a trace of it and checks it by playing it again."""
 
 from engine.rollout.remote.client import TaskAppClient, TaskAppOptions
-from engine.rollout.remote.player import RemotePlayer, RemoteTask
+from engine.rollout.remote.player import Allowance, RemotePlayer, RemoteTask
 
-__all__ = ["RemotePlayer", "RemoteTask", "TaskAppClient", "TaskAppOptions"]
+__all__ = ["Allowance", "RemotePlayer", "RemoteTask", "TaskAppClient", "TaskAppOptions"]

@@ -38,6 +38,40 @@ class RemoteTask:
     prices: Prices = field(default_factory=Prices)
 
 
+@dataclass(slots=True)
+class Allowance:
+    """What the episodes of a shard may use together: the limits of one, times their number.
+
+    The task app knows neither limit: no episode is cut off, but once all is used up none begins.
+    """
+
+    tokens: int | None = None
+    cost_usd: float | None = None
+    used_tokens: int = 0
+    used_usd: float = 0.0
+
+    def check(self) -> None:
+        """Raise TaskError when it is used up."""
+        words = ""
+        if self.tokens is not None and self.used_tokens >= self.tokens:
+            words = f"{self.used_tokens} of {self.tokens} tokens"
+        elif self.cost_usd is not None and self.used_usd >= self.cost_usd:
+            words = f"{self.used_usd:.4f} of {self.cost_usd:g} USD"
+        if words:
+            raise TaskError(
+                f"Not begun: the episodes before used {words}, all that this shard's may together.",
+                code="used_up",
+                retryable=False,
+                hint="Raise limits.tokens or limits.cost_usd, or play fewer turns.",
+            )
+
+    def add(self, trace: Trace) -> None:
+        """Count what an episode used, as the task app told it."""
+        summary = trace.summary
+        self.used_tokens += summary.prompt_tokens + summary.completion_tokens
+        self.used_usd += summary.cost_usd
+
+
 class RemotePlayer:
     """Takes the place of a policy in a rollout: whole episodes are played elsewhere."""
 
@@ -48,10 +82,12 @@ class RemotePlayer:
         client: TaskAppClient,
         asked: RemoteTask,
         rewards: Callable[[], DecisionRewards] | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self.name = client.url
         self.task, self.options, self.client, self.asked = task, options, client, asked
         self.rewards = rewards
+        self.allowance = allowance or Allowance()
 
     async def play(self, game: Game, spec: EpisodeSpec) -> Trace:
         """One episode; `game` is the fresh world of its seed here. Raises only for bugs.
@@ -63,6 +99,7 @@ class RemotePlayer:
         rewards = self.rewards() if self.rewards else None
         episode = ToldEpisode(self.task, self.options, game, spec, self.asked.prices, rewards)
         try:
+            self.allowance.check()
             answer, n_retries = await self.client.rollout(self.request(spec))
             told = read_rollout(answer)
             await asyncio.to_thread(episode.take, told, n_retries)
@@ -71,6 +108,7 @@ class RemotePlayer:
         except asyncio.CancelledError:
             episode.end = Ending("cancelled")
         trace = episode.trace()
+        self.allowance.add(trace)
         trace.summary.started_at = started_at
         trace.summary.duration_s = round(time.monotonic() - started, 4)
         return trace

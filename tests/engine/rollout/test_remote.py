@@ -12,7 +12,13 @@ import pytest
 from engine.llm.replies import Prices
 from engine.llm.types import Sampling
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
-from engine.rollout.remote import RemotePlayer, RemoteTask, TaskAppClient, TaskAppOptions
+from engine.rollout.remote import (
+    Allowance,
+    RemotePlayer,
+    RemoteTask,
+    TaskAppClient,
+    TaskAppOptions,
+)
 from engine.rollout.replay import replay
 from engine.tasks import get_task
 from engine.traces.codec import decode_trace, encode_trace
@@ -93,6 +99,23 @@ def test_tokens_and_prompts_are_taken_where_they_are_told(server: TaskAppServer)
     assert summary.cost_usd == pytest.approx((12 * 700 * 1.0 + 12 * 20 * 10.0) / 1e6)
     assert trace.turns[0].messages[0]["role"] == "system"
     assert trace.turns[3].model_ms == 26
+
+
+@pytest.mark.parametrize("limits", [{"tokens": 8000}, {"cost_usd": 0.01}])
+def test_no_episode_begins_when_those_before_used_all_that_they_may(server, limits):
+    server.default, allowance, task = "peer", Allowance(**limits), get_task("crafter")
+
+    async def two() -> list[Trace]:
+        player = RemotePlayer(task, OPTIONS, TaskAppClient(server.url), ASKED, allowance=allowance)
+        game = task.new_game(5, OPTIONS.task_options)
+        traces = [await player.play(game, EpisodeSpec(5, repeat)) for repeat in range(2)]
+        await player.close()
+        return traces
+
+    first, second = (trace.summary for trace in asyncio.run(two()))
+    assert first.ended == "max_turns"
+    assert (second.ended, len(server.rollouts)) == ("task_error", 1)
+    assert "Not begun" in second.error
 
 
 @pytest.mark.parametrize(
