@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 
 from apps.accounts.errors import Refused
+from apps.accounts.models import User
 from apps.accounts.queries import Actor
 from apps.checkpoints.models import Checkpoint
 from apps.launch import services
@@ -240,6 +242,20 @@ def test_the_ladder_shows_each_stage_with_its_score(actor: Actor, store: Store) 
     assert detail.table["better"] is True
     (row,) = list_pipelines(project=actor.project).items
     assert (row.id, row.state) == (pipeline.pk, "succeeded")
+
+
+@pytest.mark.usefixtures("starter")
+def test_a_table_of_an_older_version_is_still_drawn(
+    actor: Actor, store: Store, client_of: Callable[[User], Client]
+) -> None:
+    pipeline = play_loop(actor, store, [3, 4, 3, 4])
+    del pipeline.result["steps"]
+    for row in pipeline.result["rows"]:
+        del row["measure"]
+    pipeline.save()
+    assert actor.user is not None
+    page = client_of(actor.user).get(f"/pipelines/{pipeline.pk}/")
+    assert "achievements a game" in page.content.decode()
 
 
 def test_a_stranger_sees_no_pipeline(actor: Actor, store: Store, mallory) -> None:  # type: ignore[no-untyped-def]

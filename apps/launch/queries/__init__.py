@@ -9,7 +9,7 @@ from typing import Any
 from apps.accounts.errors import not_found
 from apps.accounts.models import Project
 from apps.launch.models import Pipeline, PipelineState, Stage, StageState
-from apps.launch.services.table import make_table
+from apps.launch.services.table import make_table, read_table
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
 from engine.rollout.scores import main_score
 
@@ -85,7 +85,7 @@ def get_pipeline(*, project: Project, pipeline_id: int) -> PipelineDetail:
     rows = Stage.objects.filter(pipeline=pipeline).order_by("index")
     stages = list(rows.select_related("run", "dataset"))
     over = pipeline.state in (PipelineState.SUCCEEDED, PipelineState.FAILED)
-    table = pipeline.result if over else make_table(pipeline, stages)
+    table = read_table(pipeline.result) if over else make_table(pipeline, stages)
     plain = _row(pipeline)
     return PipelineDetail(**vars(plain), stages=[_stage(s) for s in stages], table=table)
 

@@ -40,6 +40,16 @@ def make_table(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
     return {"rows": rows, "baseline": baseline, "proof": proof, "better": better, "steps": steps}
 
 
+def read_table(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored table, with the keys that older versions did not write."""
+    if not stored:
+        return {}
+    old = {"measure": "achievements"}  # the only one, before there were problems to solve
+    rows = [{**old, **row} for row in stored["rows"]]
+    steps = [{**old, **step} for step in stored.get("steps", ())]
+    return {**stored, "rows": rows, "steps": steps}
+
+
 def _steps(
     pipeline: Pipeline, stages: dict[str, Stage], names: Sequence[str]
 ) -> list[dict[str, Any]]:
