@@ -1,7 +1,8 @@
 // Live curves. Each `figure[data-series]` is one uPlot; history comes once from the server (reduced,
 // min and max kept), new points are appended as they arrive. Nothing is redrawn by htmx, so zoom
 // and cursor survive. Faint raw line under a smoothed one; a drag zooms, a double click resets.
-// At most 12 are open; the others, and those that never left zero, wait in a fold.
+// At most 12 are open; the others, and those that never left zero, wait in a fold. `x_low` and
+// `x_high` have no chart: they are the band of `x`.
 import { token } from "./theme.js";
 
 const HEIGHT = 190;
@@ -10,7 +11,7 @@ const FEW = 12;
 const OPEN = 12;
 const FOLDED = /^(achievement\.|tokens|time\.)/;
 
-/** @typedef {{steps: number[], values: number[], plot: any, node: HTMLElement, zoomed: boolean}} Curve */
+/** @typedef {{steps: number[], values: number[], bounds: Map<string, Map<number, number>>, plot: any, node: HTMLElement, zoomed: boolean}} Curve */
 
 /** @param {HTMLElement} root */
 export async function start(root) {
@@ -20,6 +21,16 @@ export async function start(root) {
   const sync = window.uPlot.sync(`run-${root.dataset.run}`);
   for (const node of root.querySelectorAll("[data-series]")) curves.set(node.dataset.series, make(node, sync));
 
+  /** @param {string} name @param {[number, number][]} points */
+  const take = (name, points) => {
+    const [, of, end] = /^(.*)_(low|high)$/.exec(name) ?? [];
+    const curve = curves.get(of) ?? curves.get(name) ?? add(root, curves, name, sync);
+    for (const [step, value] of points) {
+      if (curves.has(of)) curve.bounds.get(end).set(step, value);
+      else push(curve, step, value);
+    }
+    draw(curve);
+  };
   let after = 0;
   const load = async () => {
     const answer = await fetch(`${url}?after=${after}`, { headers: { Accept: "application/json" } });
@@ -27,9 +38,7 @@ export async function start(root) {
     const { series, last_seq: last } = await answer.json();
     after = Math.max(after, last);
     for (const { name, points } of series) {
-      const curve = curves.get(name) ?? add(root, curves, name, sync);
-      for (const [step, value] of points) push(curve, step, value);
-      draw(curve);
+      take(name, points);
     }
   };
 
@@ -37,9 +46,7 @@ export async function start(root) {
     if (type !== "metric" || seq <= after) return;
     after = seq;
     for (const [name, value] of Object.entries(data.values)) {
-      const curve = curves.get(name) ?? add(root, curves, name, sync);
-      push(curve, data.step, value);
-      draw(curve);
+      take(name, [[data.step, value]]);
     }
   });
   document.addEventListener("sse:again", load);
@@ -71,7 +78,8 @@ function add(root, curves, name, sync) {
 
 /** @param {HTMLElement} node @returns {Curve} */
 function make(node, sync) {
-  const curve = { steps: [], values: [], plot: null, node, zoomed: false };
+  const bounds = new Map([["low", new Map()], ["high", new Map()]]);
+  const curve = { steps: [], values: [], bounds, plot: null, node, zoomed: false };
   const axis = {
     stroke: () => token("--faint"),
     grid: { stroke: () => token("--line"), width: 1 },
@@ -88,14 +96,17 @@ function make(node, sync) {
     series: [
       {},
       { stroke: () => `${token("--accent")}55`, width: 1, points: { show: false } },
-      { stroke: () => token("--accent"), width: 2, points: { show: false } },
+      { stroke: () => token("--accent"), width: 2, points: { show: (plot) => plot.data[0].length < 3 } },
+      { stroke: "transparent", points: { show: false } },
+      { stroke: "transparent", points: { show: false } },
     ],
+    bands: [{ series: [4, 3], fill: () => `${token("--accent")}22` }],
     hooks: {
       setCursor: [(plot) => tellValue(curve, plot.cursor.idx)],
       setSelect: [(plot) => { if (plot.select.width > 0) curve.zoomed = true; }],
     },
   };
-  curve.plot = new window.uPlot(options, [[], [], []], node);
+  curve.plot = new window.uPlot(options, [[], [], [], [], []], node);
   curve.plot.root.addEventListener("dblclick", () => { curve.zoomed = false; draw(curve); });
   return curve;
 }
@@ -118,7 +129,8 @@ function draw(curve) {
   let mean = curve.values[0];
   const weight = SMOOTH * Math.max(0, 1 - FEW / curve.values.length);
   const smooth = curve.values.map((value) => (mean = weight * mean + (1 - weight) * value));
-  curve.plot.setData([curve.steps, curve.values, smooth], !curve.zoomed);
+  const [low, high] = [...curve.bounds.values()].map((found) => curve.steps.map((step) => found.get(step) ?? null));
+  curve.plot.setData([curve.steps, curve.values, smooth, low, high], !curve.zoomed);
   if (curve.zoomed) curve.plot.redraw();
   tellValue(curve, null);
 }

@@ -93,6 +93,18 @@ def test_a_page_of_curves_never_shows_runs_of_another_project(client_of, alice, 
         assert b"data-metric" not in answer.content
 
 
+def test_a_metric_with_bounds_of_its_own_has_them_as_its_band(client_of, alice, run):
+    for end, value in (("", 2.0), ("_low", 1.0), ("_high", 4.0)):
+        curve(run, f"train.reward{end}", [value, value])
+    browser = client_of(alice)
+    answer = browser.get(f"/curves/lines/?runs={run.pk}&name=train.reward").json()
+    [line] = answer["lines"]
+    assert (line["y"], line["low"], line["high"]) == ([2.0, 2.0], [1.0, 1.0], [4.0, 4.0])
+    page = browser.get(f"/curves/?runs={run.pk}").content
+    assert b'data-metric="train.reward"' in page
+    assert b"train.reward_low" not in page
+
+
 def test_lines_are_read_by_a_fixed_number_of_queries(run, django_assert_num_queries):
     for i in range(5):
         curve(run, f"m{i}", [1.0, 2.0])

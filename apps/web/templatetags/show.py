@@ -55,6 +55,8 @@ KIND_ICONS = {
     "dataset": "wood",
     "pipeline": "furnace",
 }
+ENDS = {"eval.reward": "mean reward", "train.reward": "mean reward"}
+ENDS |= {"val.loss": "validation loss", "train.loss": "training loss"}
 MEASURES = {
     "achievements": "unique achievements a game",
     "accuracy": "of the problems solved",
@@ -270,8 +272,8 @@ def problem_of(view: str) -> dict[str, Any] | None:
 
 @register.filter
 def loss_of(result: dict[str, Any]) -> tuple[str, float] | None:
-    """What a training ended with, in words: on held-out records where there are any."""
-    for key, name in (("val.loss", "validation loss"), ("train.loss", "training loss")):
+    """What a training ended with, in words: by reward, or on held-out records, if there are any."""
+    for key, name in ENDS.items():
         if isinstance(result.get(key), int | float):
             return name, result[key]
     return None

@@ -15,6 +15,7 @@ from apps.runs.models import Run, RunState
 from apps.runs.queries.live import list_live, list_sparks
 from apps.traces.queries import list_episodes, run_scores
 from apps.web.access import PageRequest, back, draw, go, page
+from apps.web.curve_order import order_curves, split_time
 from apps.web.reading import text_of, whole_of
 from apps.web.relations import relations_of
 from apps.web.views.saved import views_of
@@ -23,25 +24,8 @@ from engine.rollout.scores import success_rate
 KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork", "import")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
 TILES = 12
-# What a curve is worth: how well it goes first, how fast last.
-FIRST = (
-    "episodes.achievements",
-    "episodes.accuracy",
-    "train.reward",
-    "train.loss",
-    "val.loss",
-    "train.accuracy",
-    "episodes.return",
-    "eval.reward",
-    "train.entropy",
-    "train.kl",
-    "groups.dead_share",
-    "train.clip_fraction",
-    "episodes.repeated_calls",
-)
-PINNED = 12  # curves that are open; a run may have a thousand
-FOLDED = ("achievement.", "tokens", "time.")  # the bars and sums say it better
-LAST = ("train.grad_norm", "train.learning_rate", "calls.failed", "episodes.broken")
+# What the steps of a run's curves count.
+UNITS = {"eval": "game", "rollout": "game", "fork": "game", "import": "game", "rl": "update"}
 
 
 @require_safe
@@ -67,10 +51,6 @@ def filters_of(request: PageRequest) -> dict[str, str | None]:
     return {name: text_of(request.GET, name) for name in ("kind", "state", "model", "tag", "q")}
 
 
-def _tells(row: queries.SeriesRow) -> bool:
-    return bool(row.min_value or row.max_value) and not row.name.startswith(FOLDED)
-
-
 @require_safe
 @page()
 def latest(request: PageRequest) -> HttpResponse:
@@ -82,15 +62,15 @@ def latest(request: PageRequest) -> HttpResponse:
 @page()
 def run_page(request: PageRequest, run_id: int) -> HttpResponse:
     run = queries.find_run(project=request.actor.project, run_id=run_id)
-    series = sorted(queries.list_series(run=run), key=_rank)
-    telling = [row for row in series if _tells(row)][:PINNED]
+    series = queries.list_series(run=run)
     context = {
         **_status(request, run_id),
         **_scores(run),
         **_episodes(request, run_id),
         "series": series,
-        "shown": telling,
-        "folded": [row for row in series if row not in telling],
+        "curves": order_curves(series),
+        "times": split_time(series),
+        "unit": UNITS.get(run.kind, "step"),
         "log": _log(run),
         "games": list_live(project=request.actor.project, run_id=run_id),
         "config": run.config,
@@ -166,15 +146,6 @@ def notes(request: PageRequest, run_id: int) -> HttpResponse:
     return go(request, f"/runs/{run_id}/", "Notes and tags are saved.")
 
 
-def _rank(row: queries.SeriesRow) -> tuple[int, int, str]:
-    """Scores and losses, then what has no name here, then knobs and counts, then rates."""
-    if row.name in FIRST:
-        return 0, FIRST.index(row.name), row.name
-    if row.name.endswith("per_second"):
-        return 3, 0, row.name
-    return (2, LAST.index(row.name), row.name) if row.name in LAST else (1, 0, row.name)
-
-
 def _status(request: PageRequest, run_id: int) -> dict[str, Any]:
     project = request.actor.project
     ties = relations_of(project=project, run=queries.find_run(project=project, run_id=run_id))
@@ -183,7 +154,7 @@ def _status(request: PageRequest, run_id: int) -> dict[str, Any]:
 
 def _scores(run: Run) -> dict[str, Any]:
     """The kept scores of a run that is over, else those of what has been played so far."""
-    if run.kind not in ("eval", "rollout", "rl", "import"):
+    if run.kind not in ("eval", "rollout", "rl", "import", "fork"):
         return {"scores": None}
     kept = run.result if "n_episodes" in run.result else None
     found = kept or run_scores(run)
