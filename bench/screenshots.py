@@ -1,4 +1,4 @@
-"""Screenshots of every page, light and dark, at 1440 and 390 px, of a running instance.
+"""Screenshots of every page, light and dark, at 1440, 1024 and 390 px, of a running instance.
 
 `python -m bench.screenshots` reads the address and password from `credentials.env` in
 SYNTHWEB_HOME (or takes --url --user --password) and writes PNGs to --out, outside the checkout by
@@ -16,13 +16,17 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+SIZES = {"desk": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
 THEMES = ("light", "dark")
 PAGES = {
     "home": "/",
     "runs": "/runs/",
     "live": "/live/",
     "traces": "/traces/",
+    "traces-import": "/traces/import/",
+    "curves": "/curves/",
+    "search": "/search/?q=guide",
+    "search-nothing": "/search/?q=nothing+is+called+so",
     "compare": "/compare/",
     "datasets": "/datasets/",
     "dataset-new": "/datasets/new/",
@@ -35,6 +39,7 @@ PAGES = {
     "settings-password": "/settings/password/",
     "settings-keys": "/settings/keys/",
     "settings-providers": "/settings/providers/",
+    "provider-new": "/settings/providers/?preset=groq#new-provider",
     "settings-aliases": "/settings/aliases/",
     "settings-users": "/settings/users/",
     "settings-projects": "/settings/projects/",
@@ -47,7 +52,11 @@ PAGES = {
 DETAILS = {
     "run": ("/runs/", 'a[href^="/runs/"]:has(.title)'),
     "run-training": ("/runs/?kind=sft", 'a[href^="/runs/"]:has(.title)'),
+    "run-rl": ("/runs/?kind=rl", 'a[href^="/runs/"]:has(.title)'),
+    "run-fork": ("/runs/?kind=fork", 'a[href^="/runs/"]:has(.title)'),
     "trace": ("/traces/?order=-n_achievements", 'a[href^="/traces/"]:has(.title)'),
+    "trace-math": ("/traces/?task=math", 'a[href^="/traces/"]:has(.title)'),
+    "run-math": ("/runs/?q=math&kind=eval", 'a[href^="/runs/"]:has(.title)'),
     "dataset": ("/datasets/", 'a[href^="/datasets/"]:has(.title)'),
     "checkpoint": ("/checkpoints/", 'a[href^="/checkpoints/"]:has(.title)'),
     "config": ("/configs/", 'a[href^="/configs/"]:has(.title)'),
@@ -73,7 +82,7 @@ def main() -> int:
         browser.close()
     for fault in faults:
         print(fault)
-    print(f"{len(addresses) * 4} pictures in {out}, {len(faults)} faults")
+    print(f"{len(addresses) * len(SIZES) * len(THEMES)} pictures in {out}, {len(faults)} faults")
     return 1 if faults else 0
 
 
@@ -101,15 +110,23 @@ def _addresses(browser: Browser, arguments: argparse.Namespace) -> dict[str, str
     """Name → path of every page that this instance has something for."""
     page = _log_in(browser, arguments, "desk", "light")
     found = dict(PAGES)
-    for name, (listing, link) in DETAILS.items():
+
+    def first(name: str, listing: str, link: str) -> None:
         page.goto(arguments.url + listing)
-        first = page.locator(link).first
-        if first.count():
-            found[name] = str(first.get_attribute("href"))
+        node = page.locator(link).first
+        if node.count():
+            found[name] = str(node.get_attribute("href"))
+
+    for name, (listing, link) in DETAILS.items():
+        first(name, listing, link)
+    trained = [found[name].split("/")[2] for name in ("run-training", "run-rl") if name in found]
+    if trained:
+        found["curves-of-runs"] = f"/curves/?runs={','.join(trained)}"
     page.goto(f"{arguments.url}/compare/")
     runs = page.locator("#b option").evaluate_all("nodes => nodes.map(node => node.value)")
     if len(runs) > 1:
         found["compare-two"] = f"/compare/?runs={runs[-1]},{runs[0]}"
+        first("compare-games", found["compare-two"], 'a[href^="/compare/games/"]')
     page.context.close()
     wanted = set(filter(None, arguments.only.split(",")))
     return {name: path for name, path in found.items() if not wanted or name in wanted}

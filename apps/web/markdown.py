@@ -25,7 +25,7 @@ _FIRST_LEVEL = 2  # the page has its own h1 and a card's title is one of its sec
 def render_markdown(text: str) -> SafeString:
     """The text as HTML; a text that is too long for a card is shown as it stands."""
     if len(text) > MAX_CHARS:
-        return _wrap("pre", text)
+        return _pre(text)
     return format_html_join("\n", "{}", ((block,) for block in _blocks(text.splitlines())))
 
 
@@ -34,19 +34,24 @@ def _wrap(tag: str, content: str) -> SafeString:
     return format_html("<{0}>{1}</{0}>", tag, content)
 
 
+def _pre(text: str) -> SafeString:
+    """Text as it stands; a long one scrolls, which the keyboard can reach."""
+    return format_html('<pre tabindex="0">{}</pre>', text)
+
+
 def _blocks(lines: list[str]) -> Iterator[SafeString]:
     """One piece of HTML a block; each takes its lines."""
     rest = lines[::-1]  # the next line is the last one, cheap to take off
     if rest and rest[-1].strip() == "---" and "---" in [line.strip() for line in lines[1:40]]:
         rest.pop()
-        yield _wrap("pre", "\n".join(_take_until(rest, "---")))
+        yield _pre("\n".join(_take_until(rest, "---")))
     while rest:
         line = rest.pop().strip()
         heading = _HEADING.fullmatch(line)
         if not line:
             continue
         if line.startswith("```"):
-            yield _wrap("pre", "\n".join(_take_until(rest, "```")))
+            yield _pre("\n".join(_take_until(rest, "```")))
         elif heading:
             yield _wrap(f"h{min(6, len(heading[1]) + _FIRST_LEVEL)}", _inline(heading[2]))
         elif "|" in line and rest and _RULE.fullmatch(rest[-1].strip()):

@@ -207,13 +207,12 @@ class Replay {
   }
 }
 
-/** A mark over the scrubber. @param {number} share @param {string} name @param {number} step @param {() => void} go */
+/** A mark over the scrubber: for the mouse; the list of unlocks and the keys do the same. @param {number} share @param {string} name @param {number} step @param {() => void} go */
 function mark(share, name, step, go) {
-  const node = document.createElement("button");
-  node.type = "button";
+  const node = document.createElement("span");
   node.className = `mark tex ${iconClass(name)}`;
   node.title = `${name.replaceAll("_", " ")} at step ${step}`;
-  node.setAttribute("aria-label", node.title);
+  node.ariaHidden = "true";
   node.style.left = `${share * 100}%`;
   node.addEventListener("click", go);
   return node;

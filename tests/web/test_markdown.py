@@ -12,6 +12,7 @@ from apps.web.markdown import render_markdown
 
 OURS = re.compile(
     r"</?(h[3-6]|p|ul|li|pre|code|strong|table|thead|tbody|tr|th|td)>|</div>|<div class=.scroll.>"
+    r"|<pre tabindex=.0.>"
 )
 
 
@@ -26,13 +27,13 @@ def test_a_card_is_drawn():
         "<p>Two lines.</p>",
         '<div class="scroll"><table><thead><tr><th>eval</th><th>n</th></tr></thead>'
         "<tbody><tr><td>run 3</td><td>50</td></tr></tbody></table></div>",
-        "<pre>{&quot;a&quot;: &quot;**b**&quot;}</pre>",
+        '<pre tabindex="0">{&quot;a&quot;: &quot;**b**&quot;}</pre>',
     ]
 
 
 def test_front_matter_is_shown_as_it_stands():
     html = render_markdown("---\nlibrary_name: transformers\n---\n\n# Title")
-    assert html == "<pre>library_name: transformers</pre>\n<h3>Title</h3>"
+    assert html == '<pre tabindex="0">library_name: transformers</pre>\n<h3>Title</h3>'
 
 
 @pytest.mark.parametrize(
@@ -57,4 +58,4 @@ def test_no_text_brings_a_tag_of_its_own(text):
 
 
 def test_a_huge_card_is_shown_plain():
-    assert render_markdown("**x**" * 100_000).startswith("<pre>**x**")
+    assert render_markdown("**x**" * 100_000).startswith('<pre tabindex="0">**x**')
