@@ -84,6 +84,7 @@ urlpatterns = [
     path("saved/", saved.change, name="saved"),
     path("search/", search.search, name="search"),
     path("queue/", queue.queue, name="queue"),
+    path("queue/act/", queue.act, name="queue-act"),
     path("settings/", settings.account, name="settings"),
     path("settings/password/", settings.password, name="settings-password"),
     path("settings/keys/", settings.keys, name="settings-keys"),

@@ -90,7 +90,7 @@ def test_the_queue_says_why_a_run_waits(make_run, project):
     make_run()
     assert "no worker offers" in list_queue(project=project)[0].waiting_for
     report_worker(name="w", slots={"rollout": 1}, busy={}, can_train=False)
-    assert "slots are taken" in list_queue(project=project)[0].waiting_for
+    assert "slot is taken" in list_queue(project=project)[0].waiting_for
     assert count_states(project=project).n_workers == 1
 
 

@@ -63,7 +63,8 @@ WORDS = (
     "resolved", "base_url", "max_concurrent", "what", "text", "side", "do", "notes", "tags", "sets",
     "scopes", "key", "remove", "sort", "task", "n", "first", "last", "x",
     "preset", "enabled", "drop_key", "prices",
-    "username", "role", "project", "old", "new", "again", "user", "verb", "target",
+    "username", "role", "project", "priority", "traces", "episodes", "page", "query", "delete",
+    "old", "new", "again", "user", "verb", "target",
 )  # fmt: skip
 
 

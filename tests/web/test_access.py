@@ -25,7 +25,7 @@ CHANGES = (
     "/start/", "/runs/{run}/cancel/", "/runs/{run}/resume/", "/runs/{run}/clone/",
     "/runs/{run}/delete/", "/runs/{run}/notes/", "/traces/{trace}/verify/",
     "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/traces/{trace}/labels/",
-    "/configs/new/", "/configs/_check/", "/datasets/new/",
+    "/configs/new/", "/configs/_check/", "/queue/act/", "/datasets/new/",
     "/settings/keys/", "/settings/providers/", "/settings/aliases/",
     "/settings/users/", "/settings/projects/",
 )  # fmt: skip

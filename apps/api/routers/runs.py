@@ -34,6 +34,7 @@ class RunPatch(Schema):
 
     notes: str | None = None
     tags: list[str] | None = None
+    priority: int | None = None
 
 
 def _stored(body: RunIn, actor: Actor) -> Config:
@@ -99,13 +100,15 @@ def get_run(request: HttpRequest, run_id: int) -> dict[str, Any]:
 
 @router.patch("/runs/{run_id}", response=RunDetailOut)
 def patch_run(request: HttpRequest, run_id: int, body: RunPatch) -> dict[str, Any]:
-    """Write notes or tags."""
+    """Write notes, tags or, while it is not over, the priority: 0 first, 9 last."""
     actor = actor_of(request)
     run = queries.find_run(project=actor.project, run_id=run_id)
     if body.notes is not None:
         services.set_notes(run=run, actor=actor, notes=body.notes)
     if body.tags is not None:
         services.set_tags(run=run, actor=actor, tags=body.tags)
+    if body.priority is not None:
+        services.set_priority(run=run, actor=actor, priority=body.priority)
     return _answer(actor, run_id)
 
 

@@ -108,7 +108,9 @@ def list_queue(*, project: Project, limit: int = 100) -> list[QueueRow]:
     ]
 
 
-def _queue_row(position: int, run: Any, need: tuple[str, str], offered: set[str]) -> QueueRow:
+def _queue_row(
+    position: int, run: Any, need: tuple[str, str], offered: dict[str, int] | None
+) -> QueueRow:
     """`run` carries the annotations n_queued and n_running."""
     return QueueRow(
         position=position,
@@ -125,15 +127,23 @@ def _queue_row(position: int, run: Any, need: tuple[str, str], offered: set[str]
     )
 
 
-def _reason(run: Any, need: tuple[str, str], offered: set[str]) -> str:
-    """Why a run waits, in words; "" when it does not."""
+def _reason(run: Any, need: tuple[str, str], offered: dict[str, int] | None) -> str:
+    """Why a run waits, in words; "" when it does not. `offered` None: no worker lives."""
+    if run.state == RunState.CANCELLING:
+        return "its worker lets go of it"
     if run.n_queued == 0:
         return ""
     if need[1]:
         return need[1]
+    if offered is None:
+        return "no worker is running, so no worker offers a slot"
     if need[0] not in offered:
         return f"no worker offers a {need[0]} slot"
-    return f"all {need[0]} slots are taken" if run.n_running == 0 else "more slots"
+    n_slots = offered[need[0]]
+    if run.n_running == 0:
+        which = f"all {n_slots} {need[0]} slots are" if n_slots > 1 else f"the {need[0]} slot is"
+        return f"{which} taken"
+    return f"another {need[0]} slot, of {n_slots}"
 
 
 def _claim_order() -> dict[int, int]:
@@ -153,10 +163,17 @@ def _needs(run_ids: list[int]) -> dict[int, tuple[str, str]]:
     }
 
 
-def _offered() -> set[str]:
-    """The needs for which some living worker has slots."""
+def _offered() -> dict[str, int] | None:
+    """Need → slots of all living workers, where there are any; None when no worker lives."""
     workers = [worker for worker in list_workers() if worker.alive]
-    return {need for worker in workers for need, n in worker.slots.items() if n}
+    if not workers:
+        return None
+    offered: dict[str, int] = {}
+    for worker in workers:
+        for need, n in worker.slots.items():
+            if n:
+                offered[need] = offered.get(need, 0) + n
+    return offered
 
 
 def count_runs(*, project: Project | None = None) -> dict[str, int]:

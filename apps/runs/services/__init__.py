@@ -29,6 +29,7 @@ from apps.runs.services.verbs import (
     resume_run,
     retry_failed,
     set_notes,
+    set_priority,
     set_tags,
 )
 from apps.runs.services.workers import forget_worker, report_worker, take_tick
@@ -61,6 +62,7 @@ __all__ = [
     "ring_run",
     "ring_workers",
     "set_notes",
+    "set_priority",
     "set_tags",
     "settle_over",
     "settle_run",

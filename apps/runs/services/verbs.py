@@ -22,6 +22,7 @@ from apps.runs.services.states import OVER, lock_run, move_run
 from synthweb import bell
 
 STOPPABLE = (RunState.QUEUED, RunState.RUNNING)
+LAST = 9  # 0 is taken first
 MAX_NOTES = 20_000
 MAX_TAGS = 20
 MAX_TAG = 60
@@ -131,6 +132,29 @@ def set_notes(*, run: Run, actor: Actor, notes: str) -> Run:
         )
     Run.objects.filter(pk=run.pk).update(notes=notes)
     run.notes = notes
+    return run
+
+
+def set_priority(*, run: Run, actor: Actor, priority: int) -> Run:
+    """Let a run's shards be taken sooner (0) or later (9); what a worker holds goes on.
+
+    Safe twice, the last writer wins. Raises Refused: no such priority (422), the run is over (409).
+    """
+    actor.require(Role.EDITOR)
+    if not 0 <= priority <= LAST:
+        words = f"A priority is a whole number from 0 (first) to {LAST} (last)."
+        raise Refused("bad_priority", words, status=422, fields={"priority": words})
+    with transaction.atomic():
+        row = lock_run(run.pk)
+        if row.state in OVER:
+            words = f"Run {run.pk} waits for nothing any more: it {row.state} already."
+            raise Refused("wrong_state", words, status=409)
+        if row.priority != priority:
+            Run.objects.filter(pk=run.pk).update(priority=priority)
+            detail = {"was": row.priority, "priority": priority}
+            record(actor=actor, verb="run.priority", target=f"run:{run.pk}", detail=detail)
+    run.priority = priority
+    bell.ring("pages:queue")
     return run
 
 
