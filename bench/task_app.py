@@ -34,7 +34,7 @@ KEY = {"X-API-Key": "bench-environment-key"}
 N_ROLLOUTS, N_TURNS, ROUNDS = 8, 10, 3
 START_S, ANSWER_S, INSTALL_S = 120, 240, 300
 PEER = "synth-ai==0.2.12"
-# The peer and what its task app imports, pinned: without the gigabyte that the package depends on,
+# The peer and what its task app imports, pinned (1.2 GB): not all that the package depends on,
 # and without a resolver, which takes pip more than five minutes.
 PINNED = Path(__file__).with_name("task_app_peer.txt")
 PEER_MAIN = """
