@@ -26,6 +26,7 @@ class RlPlan:
     task: str
     options: dict[str, Any]
     task_app_url: str
+    policy_name: str
     model: str
     method: Method
     lora: Lora
@@ -73,6 +74,7 @@ def make_plan(config: RlConfig) -> RlPlan:
         task="math" if math else rollout.env_name,
         options=_math_options(config, config.data.split) if math else _options(config),
         task_app_url=config.services.task_url or "",
+        policy_name=rollout.policy_name,
         model=config.model.source or config.model.base or "",
         method=_method(config),
         lora=config.lora or Lora(),

@@ -7,9 +7,10 @@ inputs.task_app: {"url", "inference_url", "key_env", "inference_key_env", "addre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import Play
+from engine.config.rl_plan import RlPlan
 from engine.errors import ConfigError
 from engine.llm.budget import RetryBudget
 from engine.llm.replies import Prices
@@ -22,6 +23,9 @@ from engine.rollout.remote import (
     TaskAppOptions,
 )
 from engine.tasks.base import DecisionRewards, Task
+
+if TYPE_CHECKING:
+    from engine.train.rl_remote import RemoteGames
 
 LATE_S = 30.0  # what a task app may take beyond the seconds of an episode that it was told
 
@@ -71,6 +75,38 @@ def make_remote_player(
         limits.cost_usd and limits.cost_usd * n_episodes,
     )
     return RemotePlayer(task, options, client, asked, rewards, allowance)
+
+
+def make_remote_games(
+    inputs: Mapping[str, Any], plan: RlPlan, *, run: str, environment: Mapping[str, str]
+) -> RemoteGames:
+    """What a training needs to have its games played by inputs.task_app.
+
+    Each episode is tried once: a broken one is left out. Raises ConfigError as above.
+    """
+    from engine.train.rl_remote import RemoteGames
+
+    spec = inputs["task_app"]
+    key = _key(spec, "key_env", environment)
+    limits = {name: value for name, value in (spec.get("limits") or {}).items() if value}
+    default = TaskAppOptions()
+    options = TaskAppOptions(
+        timeout_s=float(limits.get("timeout_s", default.timeout_s)),
+        max_concurrent=min(plan.concurrency, int(limits.get("max_concurrent", plan.concurrency))),
+        max_tries=1,
+        rps=float(limits.get("rps", 0.0)),
+        address=str(spec.get("address") or ""),
+    )
+    stepwise = plan.step_rewards.model_dump() if plan.step_rewards.enabled else None
+    rewards = {"step_rewards": stepwise} if stepwise else {}
+    asked = RemoteTask(
+        run, "", policy_name=plan.policy_name, env_config=rewards, policy_config=rewards
+    )
+    return RemoteGames(
+        lambda: TaskAppClient(spec["url"], key=key, options=options),
+        asked,
+        int(spec.get("answer_port") or 0),
+    )
 
 
 def _key(spec: Mapping[str, Any], name: str, environment: Mapping[str, str]) -> str:

@@ -8,19 +8,24 @@ on is in the run's rows; the games on `evaluation.seeds` are measured and not ke
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import RlConfig, load_json
 from engine.config.rl_plan import RlPlan
 from engine.errors import Cancelled, ConfigError
+from engine.jobs.elsewhere import make_remote_games
 from engine.jobs.job import Job
 from engine.jobs.sft import KEPT_CHECKPOINTS, announce_checkpoint, find_resume, prepare_threads
 from engine.rollout.views import LiveViews
 from engine.traces.codec import SUFFIX, encode_trace
 from engine.traces.record import Trace
+
+if TYPE_CHECKING:
+    from engine.train.rl_remote import RemoteGames
 
 WRITERS = 4  # forcing a file to disk takes 3-10 ms; games often end together
 
@@ -94,9 +99,9 @@ def run(job: Job) -> dict[str, Any]:
         f"{n_trained:,} trained parameters, method {plan.method}, {plan.variety}; an iteration is "
         f"{plan.episodes} games in groups of {plan.group_size}"
     )
-    reporter = JobReporter(job, plan)
+    reporter, remote = JobReporter(job, plan), _remote(job, plan)
     folder = job.directory / "checkpoints"
-    trainer = RlTrainer(plan, policy, folder, reporter, reporter.views, job.cancelled)
+    trainer = RlTrainer(plan, policy, folder, reporter, reporter.views, job.cancelled, remote)
     if resume is not None:
         job.events.log(f"going on from checkpoint {resume.name}")
         trainer.resume(resume)
@@ -123,6 +128,16 @@ def _plan(job: Job) -> RlPlan:
     if not isinstance(config, RlConfig):
         raise ConfigError("an rl run needs an rl config, found another kind")
     return config.plan()
+
+
+def _remote(job: Job, plan: RlPlan) -> RemoteGames | None:
+    """Where the games are played; None: here."""
+    if not job.inputs.get("task_app"):
+        return None
+    run = f"{job.run or 'run'}-{job.attempt}"
+    games = make_remote_games(job.inputs, plan, run=run, environment=os.environ)
+    job.events.log(f"The games are played by the task app at {job.inputs['task_app']['url']}.")
+    return games
 
 
 def _base(job: Job) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from engine.train.grpo import Learner, Options
 from engine.train.policy import TrainedPolicy
 from engine.train.rl_figures import evaluation_figures, game_figures, time_figures
 from engine.train.rl_play import Played, Player, make_samples, reward_parts
+from engine.train.rl_remote import RemoteGames
 from engine.train.schedule import Clock
 
 STATE_FILE = "trainer_state.json"
@@ -73,10 +74,11 @@ class RlTrainer:
         reporter: Reporter,
         views: LiveViews,
         cancelled: Cancellation,
+        remote: RemoteGames | None = None,
     ) -> None:
         self.plan, self.policy, self.folder, self.reporter = plan, policy, folder, reporter
         self.cancelled = cancelled
-        self.player = Player(plan, policy.model, policy.tokenizer, views, cancelled)
+        self.player = Player(plan, policy.model, policy.tokenizer, views, cancelled, remote)
         self.learner = Learner(policy.model, int(policy.tokenizer.pad_token_id), _options(plan))
         self.clock = Clock(plan.max_seconds)
         self.diagnostics = Diagnostics()
@@ -127,6 +129,11 @@ class RlTrainer:
         self.metrics |= values
         if number % self.plan.log_interval == 0 or values.keys() & {"eval.reward"}:
             self.reporter.metric(number, values, self.clock.tokens)
+        if played.n_unmatched:
+            self.reporter.warn(
+                f"iteration {number}: {played.n_unmatched} turns that the task app told are not "
+                "what was sampled; they are not trained on"
+            )
         for finding in self.diagnostics.look(values):
             self.reporter.warn(f"iteration {number}: {finding}")
         self._progress()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,12 +21,15 @@ from engine.rollout.loop import Table, play_all, run_beside
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
 from engine.rollout.views import LiveViews
 from engine.serve.direct import DirectPolicy
+from engine.serve.recorder import recording
 from engine.tasks import get_task
-from engine.tasks.base import Task
+from engine.tasks.base import DecisionRewards, Task
 from engine.traces.record import BROKEN, EpisodeKey, Step, Trace, Turn
 from engine.train.grpo import Sample
+from engine.train.rl_remote import RecordedPlayer, RemoteGames
 
 Store = Callable[[Trace], Awaitable[None]]
+Rewards = Callable[[], DecisionRewards]
 
 
 class Parts(NamedTuple):
@@ -48,6 +52,7 @@ class Played:
     wall_s: float = 0.0
     generate_s: float = 0.0
     n_tokens: int = 0
+    n_unmatched: int = 0  # turns told by a task app that were not sampled here
 
     @property
     def traces(self) -> list[Trace]:
@@ -73,9 +78,16 @@ class Player:
     """Plays for one training."""
 
     def __init__(
-        self, plan: RlPlan, model: Any, tokenizer: Any, views: LiveViews, cancelled: Cancellation
+        self,
+        plan: RlPlan,
+        model: Any,
+        tokenizer: Any,
+        views: LiveViews,
+        cancelled: Cancellation,
+        remote: RemoteGames | None = None,
     ) -> None:
         self.plan, self.model, self.tokenizer = plan, model, tokenizer
+        self.remote = remote  # None: games are played here
         self.task: Task = get_task(plan.task)
         self.views, self.cancelled = views, cancelled
 
@@ -108,8 +120,9 @@ class Player:
         held_out: bool = False,
     ) -> Played:
         plan, started = self.plan, time.perf_counter()
+        lockstep = plan.lockstep and self.remote is None
         policy = DirectPolicy(
-            self.model, self.tokenizer, salt=salt, n_games=len(specs), lockstep=plan.lockstep
+            self.model, self.tokenizer, salt=salt, n_games=len(specs), lockstep=lockstep
         )
         ended: dict[EpisodeSpec, Trace] = {}
 
@@ -122,15 +135,37 @@ class Player:
         rewards = (lambda: self.task.step_rewards(rules)) if plan.step_rewards.enabled else None
         options = self._options(held_out=held_out)
         watcher = None if held_out else _Shown(self.views, plan.stored_per_group)
-        table = Table(self.task, policy, options, watcher, rewards)
-        n_at_once = len(specs) if plan.lockstep else plan.concurrency
-        async with run_beside(policy.run, self.views.run):
+        n_at_once = len(specs) if lockstep else plan.concurrency
+        async with (
+            run_beside(policy.run, self.views.run),
+            self._seat(policy, options, rewards) as player,
+        ):
+            table = Table(self.task, player, options, watcher, rewards)
             await play_all(table, specs, on_trace, concurrency=n_at_once, cancelled=self.cancelled)
         groups = itertools.groupby(
             (ended[spec] for spec in specs if spec in ended), key=lambda t: t.summary.seed
         )
         wall_s = time.perf_counter() - started
-        return Played([list(g) for _, g in groups], wall_s, policy.generate_s, policy.n_tokens)
+        n_unmatched = player.n_unmatched if isinstance(player, RecordedPlayer) else 0
+        played = [list(group) for _, group in groups]
+        return Played(played, wall_s, policy.generate_s, policy.n_tokens, n_unmatched)
+
+    @asynccontextmanager
+    async def _seat(
+        self, policy: DirectPolicy, options: PlayerOptions, rewards: Rewards | None
+    ) -> AsyncIterator[DirectPolicy | RecordedPlayer]:
+        """Who plays: the policy in games of ours, or a task app that asks it over HTTP."""
+        if self.remote is None:
+            yield policy
+            return
+        async with recording(policy, options.sampling, self.remote.port) as recorder:
+            player = RecordedPlayer(self.task, options, self.remote, recorder, rewards)
+            try:
+                yield player
+            finally:
+                await player.close()
+            if not self.cancelled.is_set():
+                player.check()
 
     def _options(self, *, held_out: bool) -> PlayerOptions:
         plan = self.plan

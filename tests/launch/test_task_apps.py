@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from apps.accounts.errors import Refused
 from apps.launch.services import probe_task_app
 from apps.launch.services.plans import plan_run
-from apps.launch.services.task_apps import plays_here
+from apps.launch.services.task_apps import check_task_app, plays_here
 from apps.providers.models import ProviderKind
 from apps.providers.services import create_provider
 from engine.config import load_toml
@@ -116,3 +117,24 @@ def test_a_remote_task_app_is_warned_of_an_address_that_it_cannot_reach(actor, s
     words = " ".join(plan_of(actor, text).warnings)
     assert "http://127.0.0.1:8000/api/inference, which only this machine reaches" in words
     assert "SYNTHWEB_URL" in words
+
+
+def test_a_training_is_played_by_a_task_app_of_this_machine_only(actor, starter, record, server):
+    text = 'type = "rl"\n[model]\nbase = "synthweb/crafter-small"\n[services]\ntask_url = "{}"\n'
+    plan = plan_of(actor, text.format(server.url))
+    assert plan.inputs["task_app"]["url"] == server.url
+    assert plan.inputs["task_app"]["key_env"] == "SYNTHWEB_TASK_APP_KEY"
+    assert f"played by the task app at {server.url}, with the key of remote" in plan.warnings[0]
+    with pytest.raises(Refused, match="on another machine"):
+        plan_of(actor, text.format("https://crafter.modal.run"))
+
+
+def test_a_training_is_not_launched_on_a_task_app_that_does_not_answer(project, record, server):
+    loaded = load_toml(
+        'type = "rl"\n[model]\nbase = "synthweb/crafter-small"\n'
+        f'[services]\ntask_url = "{server.url}"\n'
+    )
+    check_task_app(project, loaded)
+    server.wrong = {"health": "500"}
+    with pytest.raises(Refused, match="/health answered 500"):
+        check_task_app(project, loaded)

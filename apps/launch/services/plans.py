@@ -13,7 +13,7 @@ from apps.checkpoints.queries import leaked_seeds
 from apps.launch.services.forks import complete_fork
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
-from apps.launch.services.task_apps import find_task_app, plays_here
+from apps.launch.services.task_apps import find_task_app, find_training_app
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import InputPlan, ShardPlan, create_run
 from engine.config import (
@@ -197,7 +197,9 @@ def _plan_sft(
 
 
 def _plan_rl(plan: RunPlan, project: Project, wanted: RlPlan) -> None:
-    _refuse_remote(wanted.task_app_url, "services.task_url")
+    task_app = find_training_app(project, wanted.task_app_url)
+    if task_app is not None:
+        plan.add("task_app", task_app)
     if not wanted.model:
         raise Refused(
             "no_model",
@@ -229,18 +231,6 @@ def _plan_rl(plan: RunPlan, project: Project, wanted: RlPlan) -> None:
 def _train_shard(plan: RunPlan, unit: str = "steps") -> None:
     plan.shards = [ShardPlan(Need.TRAIN, total=0)]
     plan.progress_unit = unit
-
-
-def _refuse_remote(url: str, key: str) -> None:
-    """A training plays here: it needs the ids that were sampled, which only our player records."""
-    if plays_here(url):
-        return
-    raise Refused(
-        "remote_task_app",
-        f"Learning from reward through the task app at {url} is not possible yet.",
-        f'Launch with --set {key}="" to play on this machine.',
-        status=422,
-    )
 
 
 def _cannot_launch(loaded: Loaded) -> Refused:

@@ -22,10 +22,11 @@ from apps.providers.queries import key_of, limits_of, provider_for_url
 from apps.providers.services import TestResult, test_provider
 from apps.providers.urls import origin_of, parse_url
 from apps.runs.keys import RUN_KEY, TASK_APP_KEY
-from engine.config import Loaded, Play, PlayConfig
+from engine.config import Loaded, Play, PlayConfig, RlConfig
 from engine.llm.addresses import is_public
 
 SAID_CHARS = 300
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OWN = "this instance"  # whose key our own task app gets
 
 
@@ -101,18 +102,34 @@ def find_task_app(project: Project, play: Play, policy: Found) -> Found | None:
     ours = "checkpoint_id" in policy.inputs
     model_url = f"{settings.PUBLIC_URL}/api/inference" if ours else policy.inputs["base_url"]
     inputs = {
-        "url": url.rstrip("/"),
+        **_app_inputs(url, record),
         "inference_url": model_url.rstrip("/").removesuffix("/v1"),
         **({"inference_key_env": RUN_KEY} if ours else {}),
     }
-    if record is not None:
-        inputs |= {
-            "provider_id": record.pk,
-            "provider": record.name,
-            "key_env": TASK_APP_KEY,
-            "limits": limits_of(record),
-        }
     return Found(inputs, warnings=tuple(_warnings(play, inputs, record, ours=ours)))
+
+
+def find_training_app(project: Project, url: str) -> Found | None:
+    """Where the games of a training are played, for `Run.inputs`; None: by the training itself.
+
+    The task app asks the model at an address of the training's process, which only this machine
+    reaches. Raises Refused(422) for a task app on another one.
+    """
+    if plays_here(url):
+        return None
+    origin_of(url)
+    if parse_url(url).host not in LOOPBACK:
+        raise Refused(
+            "remote_task_app",
+            f"The task app at {url} is on another machine: from there it cannot ask the model that "
+            "is being trained here.",
+            'Run it on this machine, or launch with --set services.task_url="" to play here.',
+            status=422,
+        )
+    record = task_app_of(project, url)
+    key = f"with the key of {record.name}" if record else "without a key: no record has its origin"
+    words = f"The games are played by the task app at {url}, {key}."
+    return Found(_app_inputs(url, record), warnings=(words,))
 
 
 def check_task_app(project: Project, loaded: Loaded) -> None:
@@ -121,11 +138,30 @@ def check_task_app(project: Project, loaded: Loaded) -> None:
     Raises Refused(422) with the report. Blocks up to 20 s: never inside a transaction.
     """
     config = loaded.config
-    if not isinstance(config, PlayConfig) or plays_here(config.play().task_app_url):
+    if isinstance(config, RlConfig):
+        url = config.plan().task_app_url
+    elif isinstance(config, PlayConfig):
+        url = config.play().task_app_url
+    else:
         return
-    report = probe_task_app(project=project, url=config.play().task_app_url)
+    if plays_here(url):
+        return
+    report = probe_task_app(project=project, url=url)
     if not report.ok:
         raise Refused("task_app", report.words(), report.hint, status=422)
+
+
+def _app_inputs(url: str, record: Provider | None) -> dict[str, Any]:
+    """The address, and of its record what the player needs; the key itself is read much later."""
+    if record is None:
+        return {"url": url.rstrip("/")}
+    return {
+        "url": url.rstrip("/"),
+        "provider_id": record.pk,
+        "provider": record.name,
+        "key_env": TASK_APP_KEY,
+        "limits": limits_of(record),
+    }
 
 
 def _warnings(

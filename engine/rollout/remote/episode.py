@@ -48,6 +48,7 @@ class ToldEpisode:
         self.first_view, self.first_hash = game.view(), game.state_hash()
         self.turns: list[Turn] = []
         self.steps: list[Step] = []
+        self.achieved: list[list[str]] = []  # of each turn that was played here, also again
         self.achievements: list[str] = []
         self.outcome: float | None = None
         self.end = Ending("task_error")
@@ -93,7 +94,8 @@ class ToldEpisode:
         return ""
 
     def _play_turn(self, index: int, told: ToldTurn, actions: list[Action]) -> str:
-        unlocked, reward = set[str](), 0.0
+        unlocked, reward, achieved = set[str](), 0.0, list[str]()
+        self.achieved.append(achieved)
         for action in actions:
             if len(self.steps) >= self.options.max_steps:
                 break
@@ -103,6 +105,7 @@ class ToldEpisode:
                 Step(index, str(action), result.reward, view, state_hash, tuple(result.unlocked))
             )
             unlocked.update(result.unlocked)
+            achieved.extend(result.achieved)
             reward += result.reward
             if result.done:
                 break
@@ -144,6 +147,7 @@ class ToldEpisode:
         turn.n_steps = len(own)
         turn.reward = sum(step.reward for step in own)
         turn.unlocked = [name for step in own for name in step.unlocked]
+        turn.achieved = turn.unlocked if unverified else self.achieved[index]
         turn.step_reward = self._step_reward(turn, said)
         return turn
 
@@ -160,7 +164,9 @@ class ToldEpisode:
         """As the task app tells it; else by the run's own rules."""
         ours = 0.0
         if self.rewards:
-            ours = self.rewards.decision(turn.unlocked, turn.reward, actions=turn.actions)
+            ours = self.rewards.decision(
+                turn.unlocked, turn.reward, turn.achieved, actions=turn.actions
+            )
         return ours if said.step_reward is None else said.step_reward
 
     def _ending(self, told: Told) -> Ending:

@@ -21,6 +21,7 @@ from engine.train.data import encode_records
 from engine.train.model import Size, make_model
 from engine.train.policy import load_policy
 from engine.train.rl import RlTrainer
+from engine.train.rl_remote import RemoteGames
 from engine.train.sft import Options, train
 from engine.train.tokenizer import make_tokenizer, tool_call_frame
 from tests.engine.train.cast import Silent
@@ -134,12 +135,16 @@ class Notes:
 
 
 def make_trainer(
-    plan: RlPlan, player: Path, folder: Path, resume: Path | None = None
+    plan: RlPlan,
+    player: Path,
+    folder: Path,
+    resume: Path | None = None,
+    remote: RemoteGames | None = None,
 ) -> tuple[RlTrainer, Notes]:
     notes = Notes()
     policy = load_policy(player, plan.method, plan.lora, resume)
     views = LiveViews(lambda _: None, "test/player")
-    trainer = RlTrainer(plan, policy, folder, notes, views, Cancellation())
+    trainer = RlTrainer(plan, policy, folder, notes, views, Cancellation(), remote)
     if resume:
         trainer.resume(resume)
     return trainer, notes
