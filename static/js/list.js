@@ -20,8 +20,7 @@ export function start(list) {
     const checked = [...list.querySelectorAll("tr[data-row] input[type=checkbox]:checked")];
     const n = checked.length;
     countBulk(n);
-    const curves = form?.querySelector("[data-overlay-button]");
-    if (curves) curves.disabled = n < 1;
+    form?.querySelectorAll("[data-overlay-button]").forEach((button) => (button.disabled = n < 1));
     const button = form?.querySelector("[data-compare]");
     if (!button) return;
     const played = checked.every((box) => ["eval", "rollout", "fork"].includes(box.dataset.kind ?? "eval"));

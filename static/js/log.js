@@ -15,6 +15,13 @@ export function start(node) {
     if (atEnd) node.scrollTop = node.scrollHeight;
   });
   node.scrollTop = node.scrollHeight;
+  const filter = node.closest(".card")?.querySelector("[data-log-filter]");
+  if (!filter) return;
+  filter.hidden = false;
+  filter.addEventListener("change", (event) => {
+    node.dataset.level = event.target.value;
+    node.scrollTop = node.scrollHeight;
+  });
 }
 
 /** @param {string} at @param {string} type @param {Record<string, any>} data */

@@ -57,7 +57,8 @@ RAW = ("%ff", "%00", "%", "%zz", "%ed%a0%80", "a&b=c", "[]", "%2e%2e%2f")
 WORDS = (
     "kind", "state", "model", "tag", "q", "cursor", "run", "runs", "seed", "min_unique",
     "max_unique", "min_return", "max_return", "policy", "achievement", "missing", "ended", "label",
-    "order", "failed_calls", "after", "name", "step", "file", "from", "set", "format", "require",
+    "order", "iteration", "failed_calls", "after", "name", "step", "file", "from", "set", "format",
+    "require",
     "exclude", "limit", "turns_before_unlock", "keep_failed", "dedupe",
     "split", "validation_share", "max_per_achievement", "next", "parent", "days", "requested",
     "resolved", "base_url", "max_concurrent", "what", "text", "side", "do", "notes", "tags", "sets",

@@ -22,7 +22,7 @@ OPEN = ("login", "logout")
 EXISTING = {"run_id": 1, "trace_id": 1, "index": 0, "dataset_id": 1, "config_id": 1}
 WORDS = {"verb": "cancel", "uid": "ck_000000000000", "name": "config.json"}
 CHANGES = (
-    "/start/", "/runs/{run}/cancel/", "/runs/{run}/resume/", "/runs/{run}/clone/",
+    "/start/", "/runs/bulk/", "/runs/{run}/cancel/", "/runs/{run}/resume/", "/runs/{run}/clone/",
     "/runs/{run}/delete/", "/runs/{run}/notes/", "/traces/{trace}/verify/",
     "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/traces/{trace}/labels/",
     "/configs/new/", "/configs/_check/", "/queue/act/", "/datasets/new/",
@@ -73,6 +73,7 @@ def test_nobody_sees_any_page_without_logging_in(pattern: URLPattern) -> None:
     "address",
     [
         "/runs/{run}/", "/runs/{run}/_status/", "/runs/{run}/_scores/", "/runs/{run}/_episodes/",
+        "/runs/{run}/_groups/",
         "/runs/{run}/points/", "/traces/{trace}/", "/traces/{trace}/steps/",
         "/traces/{trace}/turns/0/", "/traces/{trace}/_verified/", "/compare/?runs={run},{run2}",
     ],

@@ -75,10 +75,11 @@ def list_runs(
     tag: str | None = None,
     model: str | None = None,
     q: str | None = None,
+    order: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> dict[str, Any]:
-    """Runs, newest first."""
+    """Runs, newest first; order: -id, id, -score, score, -took or took."""
     page = queries.list_runs(
         project=actor_of(request).project,
         kind=kind,
@@ -86,6 +87,7 @@ def list_runs(
         tag=tag,
         model=model,
         q=q,
+        order=order,
         cursor=cursor,
         limit=limit,
     )

@@ -42,7 +42,7 @@ class LoopChoice(NamedTuple):
 
 
 LOOPS = (
-    Loop("demo", "loop_demo.toml", "2-minute demo", "play, imitate, play again: few games",
+    Loop("demo", "loop_demo.toml", "Demo", "play, imitate, play again: few games",
          "sapling", 180),
     Loop("loop", "loop_small.toml", "Laptop", "play, imitate, learn from reward, on two CPU cores",
          "furnace", 1200),

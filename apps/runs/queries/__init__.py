@@ -16,7 +16,7 @@ from apps.runs.queries.queue import (
     list_workers,
 )
 from apps.runs.queries.rows import Progress, RunDetail, RunRow, ShardRow
-from apps.runs.queries.runs import find_run, get_run, latest_run_id, list_runs
+from apps.runs.queries.runs import find_run, get_run, latest_run_id, list_runs, list_tags
 
 __all__ = [
     "Counts",
@@ -47,5 +47,6 @@ __all__ = [
     "list_queue",
     "list_runs",
     "list_series",
+    "list_tags",
     "list_workers",
 ]

@@ -8,12 +8,14 @@ from django.db.models import Q, QuerySet
 
 from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Project
-from apps.runs.models import Run, RunState, Shard
-from apps.runs.paging import Page, check_limit, decode_cursor, take_page
+from apps.runs.models import Run, RunState, RunTag, Shard
+from apps.runs.paging import Page, check_limit, take_page
+from apps.runs.queries.ordering import cursor_of, read_order, sort_runs
 from apps.runs.queries.progress import progress_of
 from apps.runs.queries.rows import RunDetail, RunRow, ShardRow
 
 MAX_SHARDS = 200
+MAX_TAGS = 200  # in the filter of the list
 _LONG = ("resolved", "inputs", "effects", "warnings", "leaked_seeds", "notes")  # no list shows them
 
 
@@ -25,14 +27,17 @@ def list_runs(
     tag: str | None = None,
     model: str | None = None,
     q: str | None = None,
+    order: str | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[RunRow]:
     """Runs of a project, newest first; `q` looks into names, models and the run's number.
 
-    Raises Refused(422) for an unknown state, a bad cursor or limit.
+    order: one of `ordering.ORDERS`. Raises Refused(422) for an unknown state or order, a bad
+    cursor or limit.
     """
-    rows = _runs(project).defer(*_LONG).order_by("-id")
+    sorting = read_order(order)
+    rows = _runs(project).defer(*_LONG)
     if state and state not in RunState.values:
         raise Refused(
             "bad_state", f"state is {state!r}: expected one of {RunState.values}.", status=422
@@ -41,11 +46,16 @@ def list_runs(
     rows = rows.filter(**{k: v.replace("\0", "") for k, v in wanted.items() if v})
     if q:
         rows = rows.filter(_matches(q.replace("\0", "")))
-    after = decode_cursor(cursor, int)
-    if after:
-        rows = rows.filter(id__lt=after[0])
-    found = list(rows[: check_limit(limit) + 1])
-    return take_page(found, limit, lambda run: (run.pk,), lambda run: RunRow(**_row(run)))
+    found = list(sort_runs(rows, sorting, cursor)[: check_limit(limit) + 1])
+    return take_page(
+        found, limit, lambda run: cursor_of(run, sorting), lambda run: RunRow(**_row(run))
+    )
+
+
+def list_tags(*, project: Project) -> list[str]:
+    """The tags that runs of the project have, by name."""
+    rows = RunTag.objects.filter(run__project=project).order_by("name")
+    return list(rows.values_list("name", flat=True).distinct()[:MAX_TAGS])
 
 
 def _matches(q: str) -> Q:

@@ -21,6 +21,7 @@ from apps.traces.queries.payload import (
     load_trace,
     load_turns,
 )
+from apps.traces.queries.rewards import grpo_iteration, reward_bins
 from apps.traces.queries.scores import run_scores, unlocks_of
 from apps.traces.queries.sessions import load_session, session_of
 
@@ -39,6 +40,7 @@ __all__ = [
     "find_episodes",
     "find_opening",
     "get_episode",
+    "grpo_iteration",
     "list_episodes",
     "list_forks",
     "list_labels",
@@ -47,6 +49,7 @@ __all__ = [
     "load_session",
     "load_trace",
     "load_turns",
+    "reward_bins",
     "run_scores",
     "session_of",
     "unlocks_of",

@@ -94,6 +94,30 @@ def histogram(counts: dict[str, int], title: str, unit: str) -> dict[str, Any]:
     return {"bars": bars, "title": title, "unit": unit, "ends": ends, "words": words}
 
 
+@register.inclusion_tag("_plot_bins.html")
+def reward_histogram(bins: Sequence[Any], run_id: int) -> dict[str, Any]:
+    """Returns of a run's games as bars, each a link to the games that it counts."""
+    top = max((row.n for row in bins), default=0) or 1
+    width = WIDTH / max(1, len(bins))
+    bars = [
+        {
+            "left": i * width,
+            "full": width,
+            "x": i * width + width * 0.08,
+            "width": width * 0.84,
+            "y": 40 - 40 * row.n / top,
+            "height": 40 * row.n / top,
+            "n": row.n,
+            "words": f"return {row.words}: {row.n} games",
+            "href": f"/traces/?run={run_id}&min_return={row.low!r}&max_return={row.high!r}",
+        }
+        for i, row in enumerate(bins)
+    ]
+    words = ", ".join(f"{row.words}: {row.n}" for row in bins if row.n)
+    ends = (bins[0].words, bins[-1].words) if bins else ("", "")
+    return {"bars": bars, "words": words, "ends": ends}
+
+
 @register.inclusion_tag("_plot_shares.html")
 def shares(counts: dict[str, int], total: int) -> dict[str, Any]:
     """Counts of names as horizontal bars against a total."""

@@ -48,9 +48,12 @@ def traces(request: PageRequest) -> HttpResponseBase:
 def runs(request: PageRequest) -> HttpResponseBase:
     """The list of runs with the filters of its page, all pages of it."""
     project, filters = request.actor.project, run_views.filters_of(request)
+    run_order = text_of(request.GET, "order")
 
     def next_page(cursor: str | None) -> Page[RunRow]:
-        return run_queries.list_runs(project=project, cursor=cursor, limit=PAGE, **filters)
+        return run_queries.list_runs(
+            project=project, order=run_order, cursor=cursor, limit=PAGE, **filters
+        )
 
     return stream_list(request, "runs", (_run_row(row) for row in _all(next_page)))
 

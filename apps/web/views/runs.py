@@ -13,7 +13,7 @@ from apps.launch import services as launch
 from apps.runs import queries, services
 from apps.runs.models import Run, RunState
 from apps.runs.queries.live import list_live, list_sparks
-from apps.traces.queries import list_episodes, run_scores
+from apps.traces.queries import grpo_iteration, list_episodes, reward_bins, run_scores
 from apps.web.access import PageRequest, back, draw, go, page
 from apps.web.curve_order import order_curves, split_time
 from apps.web.reading import text_of, whole_of
@@ -33,12 +33,15 @@ UNITS = {"eval": "game", "rollout": "game", "fork": "game", "import": "game", "r
 def run_list(request: PageRequest) -> HttpResponse:
     filters = filters_of(request)
     cursor = text_of(request.GET, "cursor")
-    found = queries.list_runs(project=request.actor.project, cursor=cursor, limit=40, **filters)
+    project, order = request.actor.project, text_of(request.GET, "order") or "-id"
+    found = queries.list_runs(project=project, cursor=cursor, order=order, limit=40, **filters)
     context = {
         "page": found,
         "sparks": list_sparks(run_ids=[run.id for run in found.items]),
-        "counts": queries.count_runs(project=request.actor.project),
+        "counts": queries.count_runs(project=project),
         "filters": filters,
+        "order": order,
+        "tags": queries.list_tags(project=project),
         "kinds": KINDS,
         "states": RunState.values,
         **views_of(request, "runs"),
@@ -71,6 +74,7 @@ def run_page(request: PageRequest, run_id: int) -> HttpResponse:
         "curves": order_curves(series),
         "times": split_time(series),
         "unit": UNITS.get(run.kind, "step"),
+        **_rewards(request, run),
         "log": _log(run),
         "games": list_live(project=request.actor.project, run_id=run_id),
         "config": run.config,
@@ -97,6 +101,13 @@ def episodes(request: PageRequest, run_id: int) -> HttpResponse:
     run = queries.find_run(project=request.actor.project, run_id=run_id)
     context = {"run": run, **_episodes(request, run_id)}
     return draw(request, "runs/_episodes.html", context)
+
+
+@require_safe
+@page()
+def groups(request: PageRequest, run_id: int) -> HttpResponse:
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    return draw(request, "runs/_groups.html", {"run": run, **_rewards(request, run)})
 
 
 @require_safe
@@ -169,6 +180,15 @@ def _scores(run: Run) -> dict[str, Any]:
 def _episodes(request: PageRequest, run_id: int) -> dict[str, Any]:
     found = list_episodes(project=request.actor.project, run=run_id, limit=TILES)
     return {"episodes": found}
+
+
+def _rewards(request: PageRequest, run: Run) -> dict[str, Any]:
+    """How often each return was reached; for a reward training the groups of one iteration."""
+    wanted = whole_of(request.GET, "iteration")
+    return {
+        "bins": reward_bins(run) if run.kind in ("eval", "rollout", "rl") else [],
+        "iteration": grpo_iteration(run, wanted) if run.kind == "rl" else None,
+    }
 
 
 def _log(run: Run) -> list[queries.EventRow]:

@@ -54,7 +54,7 @@ def filters_of(request: PageRequest) -> dict[str, Any]:
     """What the address narrows a list of traces to: fields of `queries.EpisodeQuery`."""
     filters: dict[str, Any] = {name: whole_of(request.GET, name) for name in WHOLE}
     filters |= {name: text_of(request.GET, name) for name in WORDS}
-    filters["min_return"] = decimal_of(request.GET, "min_return")
+    filters |= {name: decimal_of(request.GET, name) for name in ("min_return", "max_return")}
     for name in ("failed_calls", "solved"):
         filters[name] = YES_NO.get(request.GET.get(name, ""))
     return filters
