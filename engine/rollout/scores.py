@@ -8,6 +8,7 @@ All intervals are 95 %.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean, stdev
@@ -15,8 +16,8 @@ from typing import Any, NamedTuple
 
 Z95 = 1.959963984540054
 N_RESAMPLES = 2000
+MOST_RESAMPLED = 40  # values: 9 ms; of more the expansion is nearer than 2,000 resamples are
 MAX_PAIRS = 1_000_000  # nobody plays more to decide one question
-_RESAMPLED_AT_ONCE = 1_000_000  # values, so that memory stays small for any number of episodes
 
 
 class Interval(NamedTuple):
@@ -107,8 +108,9 @@ def success_rate(count: int, n: int) -> Rate:
 def bootstrap_mean(values: Sequence[float], *, seed: int = 0) -> Mean:
     """Mean with its percentile bootstrap interval, the same for the same values and seed.
 
-    Fewer than two values have no interval: low = high = mean. No values: all 0.
-    Cost: 2,000 resamples of len(values), 1 ms for 50 values.
+    Fewer than two values have no interval: low = high = mean. No values: all 0. Up to 40 values
+    are resampled 2,000 times; of more the resamples' distribution is near enough to its expansion.
+    Without numpy, which would weigh 30 MB in web and worker.
     Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 13.
     """
     n = len(values)
@@ -117,17 +119,35 @@ def bootstrap_mean(values: Sequence[float], *, seed: int = 0) -> Mean:
     mean = fmean(values)
     if n == 1:
         return Mean(1, mean, mean, mean)
-    import numpy
+    low, high = _resample(values, seed) if n <= MOST_RESAMPLED else _expand(values, mean)
+    return Mean(n, mean, low, high)
 
-    rng, array = numpy.random.default_rng(seed), numpy.asarray(values, dtype=float)
-    rows = max(1, _RESAMPLED_AT_ONCE // n)
-    means = numpy.empty(N_RESAMPLES)
-    for start in range(0, N_RESAMPLES, rows):
-        some = means[start : start + rows]
-        some[:] = array[rng.integers(0, n, (len(some), n))].mean(axis=1)
-    means.sort()
-    ordered = means.tolist()
-    return Mean(n, mean, _quantile(ordered, 0.025), _quantile(ordered, 0.975))
+
+def _resample(values: Sequence[float], seed: int) -> Interval:
+    """The middle 95 % of the means of 2,000 resamples."""
+    n = len(values)
+    drawn = random.Random(seed).choices(values, k=N_RESAMPLES * n)
+    means = sorted(fmean(drawn[start : start + n]) for start in range(0, len(drawn), n))
+    return Interval(_quantile(means, 0.025), _quantile(means, 0.975))
+
+
+def _expand(values: Sequence[float], mean: float) -> Interval:
+    """The same interval in the limit of many resamples: Cornish-Fisher to the order 1/n.
+
+    Source: P. Hall, "The Bootstrap and Edgeworth Expansion" (1992), 2.5 and 3.5.
+    """
+    n = len(values)
+    variance = fmean((value - mean) ** 2 for value in values)
+    if variance == 0:
+        return Interval(mean, mean)
+    skewness = fmean((value - mean) ** 3 for value in values) / variance**1.5 / math.sqrt(n)
+    kurtosis = (fmean((value - mean) ** 4 for value in values) / variance**2 - 3) / n
+    z = Z95
+    even = skewness * (z * z - 1) / 6
+    odd = z + kurtosis * (z**3 - 3 * z) / 24 - skewness**2 * (2 * z**3 - 5 * z) / 36
+    error = math.sqrt(variance / n)
+    low, high = mean + error * (even - odd), mean + error * (even + odd)
+    return Interval(max(low, min(values)), min(high, max(values)))
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float]) -> PairedDifference:

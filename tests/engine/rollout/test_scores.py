@@ -83,6 +83,18 @@ def test_the_bootstrap_of_few_values():
     assert bootstrap_mean([2, 2, 2]) == (3, 2, 2, 2)
 
 
+def test_the_interval_of_many_values_is_that_of_many_resamples():
+    rng = random.Random(5)
+    counts = [float(min(22, int(rng.expovariate(0.5)))) for _ in range(60)]
+    seldom = [1.0] * 2 + [0.0] * 58
+    for values, near in ((counts, 0.02), (seldom, 0.011)):
+        drawn = rng.choices(values, k=20_000 * 60)
+        means = sorted(sum(drawn[i : i + 60]) / 60 for i in range(0, len(drawn), 60))
+        found = bootstrap_mean(values)
+        assert (found.low, found.high) == pytest.approx((means[500], means[19_500]), abs=near)
+    assert bootstrap_mean([3.0] * 50) == (50, 3, 3, 3)
+
+
 def test_crafter_score_by_hand():
     assert crafter_score([0, 0]) == 0
     assert crafter_score([1, 1]) == pytest.approx(100)
