@@ -5,6 +5,7 @@ import { token } from "./theme.js";
 
 const HEIGHT = 220;
 const PAUSE_MS = 1000;
+const FEW = 12; // points that are hardly smoothed, so that the line does not lag
 const DASHES = [[], [6, 4], [2, 3], [10, 4, 2, 4]];
 
 /** @param {HTMLElement} root */
@@ -117,7 +118,7 @@ class Overlay {
     if (!chart.lines.length) return;
     const runs = chart.lines.map((line) => line.run).join();
     const weight = Number(this.smooth.value);
-    const tables = chart.lines.map((line) => [line.x, smoothed(line.y, weight), line.low ?? line.y, line.high ?? line.y]);
+    const tables = chart.lines.map((line) => [line.x, smoothed(line.y, weight * Math.max(0, 1 - FEW / line.y.length)), line.low ?? line.y, line.high ?? line.y]);
     const data = window.uPlot.join(tables);
     if (chart.plot && chart.runs === runs) chart.plot.setData(data, !this.zoom);
     else {
@@ -133,7 +134,7 @@ class Overlay {
   options(chart) {
     const axis = { stroke: () => token("--faint"), grid: { stroke: () => token("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
     const series = chart.lines.flatMap(({ run }) => [
-      { stroke: colour(run), width: 1.8, dash: dashes(run), spanGaps: true, points: { show: false } },
+      { stroke: colour(run), width: 1.8, dash: dashes(run), spanGaps: true, points: { show: (plot) => plot.data[0].length < 3 } },
       { stroke: "transparent", spanGaps: true, points: { show: false } },
       { stroke: "transparent", spanGaps: true, points: { show: false } },
     ]);

@@ -12,13 +12,11 @@ from apps.runs import queries
 from apps.runs.models import Run
 from apps.runs.queries.overlay import Line, NameRow, X, list_lines, list_names, to_json
 from apps.web.access import PageRequest, draw, page
-from apps.web.curve_order import BANDS, is_band
+from apps.web.curve_order import BANDS, FIRST, FOLDED, PINNED, is_band
 from apps.web.reading import numbers_of, text_of, whole_of
 
 MAX_RUNS = 200
-PINNED = 12  # charts that are open without being asked for
 AXES: tuple[X, ...] = ("step", "time", "tokens")
-_WORTH = ("reward", "achievements", "loss", "accuracy", "return")
 
 
 @require_safe
@@ -80,8 +78,9 @@ def _runs(request: PageRequest) -> list[Run]:
 
 def _pinned(names: list[NameRow]) -> list[str]:
     """The metrics that one looks at first."""
-    worth = [row.name for row in names if any(word in row.name for word in _WORTH)]
-    rest = [row.name for row in names if row.name not in worth]
+    found = [row.name for row in names if not row.name.startswith(FOLDED)]
+    worth = [name for name in FIRST if name in found]
+    rest = [name for name in found if name not in worth]
     return [*worth, *rest][:PINNED]
 
 
