@@ -27,6 +27,7 @@ FIRST = (
 PINNED = 12  # curves that are open; a run may have a thousand
 LAST = ("train.grad_norm", "train.learning_rate", "calls.failed", "episodes.broken")
 FOLDED = ("achievement.", "tokens", "time.")  # the bars and sums say it better
+SYSTEM = "system."  # of the machine, by seconds: these have a card of their own
 TIMES = {
     "time.generate": "playing",
     "time.environment": "the games themselves",
@@ -54,7 +55,7 @@ class TimeShare:
 
 def order_curves(series: Iterable[SeriesRow]) -> Curves:
     """What is drawn where; bounds of another curve have no chart of their own."""
-    rows = sorted(series, key=_rank)
+    rows = sorted((row for row in series if not row.name.startswith(SYSTEM)), key=_rank)
     names = {row.name for row in rows}
     rows = [row for row in rows if not is_band(row.name, names)]
     shown = [row for row in rows if _tells(row)][:PINNED]

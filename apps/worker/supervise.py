@@ -10,9 +10,10 @@ import logging
 import threading
 from functools import partial
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.utils.timezone import now
 
-from apps.runs.ingest import Source, ingest_ready
+from apps.runs.ingest import Source, add_values, ingest_ready
 from apps.runs.models import Event, Shard, ShardState
 from apps.runs.services import (
     Claim,
@@ -29,6 +30,7 @@ from apps.worker.inputs import prepare_inputs
 from apps.worker.keeper import CANCEL, LeaseKeeper
 from apps.worker.outcome import Outcome, judge
 from apps.worker.patience import patiently
+from apps.worker.resources import Sampler
 from apps.worker.rundir import leftovers, make_directory, told_result
 from engine.errors import EngineError, LeaseLost
 
@@ -88,7 +90,7 @@ class _Attempt:
         arguments = ["engine", str(directory)]
         child = Child(arguments, directory, keeper.read_fd, prepared.environment)
         try:
-            exit_code = self._watch(child, source, keeper)
+            exit_code = self._watch(child, source, keeper, shard)
         finally:
             child.kill()
         self._drain(source)
@@ -105,10 +107,12 @@ class _Attempt:
             add_event(shard.run, "log", {"level": "error", "message": tail, "source": "stderr"})
         return outcome
 
-    def _watch(self, child: Child, source: Source, keeper: LeaseKeeper) -> int:
+    def _watch(self, child: Child, source: Source, keeper: LeaseKeeper, shard: Shard) -> int:
         """Ingest while the child lives; pass on a cancel or a stop. Returns its exit code."""
+        sampler = Sampler(child.pid)
         while True:
             n_events = self._ingest(source)
+            _measure(sampler, shard)
             exit_code = child.wait(0.0 if n_events else POLL_S)
             if exit_code is not None:
                 return exit_code
@@ -164,3 +168,17 @@ class _Attempt:
         retryable = known.retryable if known else True
         action = partial(fail_attempt, self.claim, error=error, retryable=retryable)
         return patiently(action, stop=self.stopping.is_set)
+
+
+def _measure(sampler: Sampler, shard: Shard) -> None:
+    """Keep what the engine takes of the machine; of a run's first shard only, for curves of many
+    would mix. A sample that cannot be stored is left out: it must never end an attempt.
+    """
+    values = sampler.sample() if shard.index == 0 else None
+    if values is None:
+        return
+    began = shard.run.started_at or now()
+    try:
+        add_values(shard.run, step=int((now() - began).total_seconds()), values=values)
+    except DatabaseError as err:
+        log.warning("a sample of run %s is not kept: %s", shard.run_id, err)

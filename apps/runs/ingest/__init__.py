@@ -8,6 +8,7 @@ before the transaction, rows are made in it (`batch.py`), what the runs keep the
 
 from apps.runs.ingest.batch import Source, ingest_batch, ingest_ready
 from apps.runs.ingest.context import CURVES, HANDLERS, Handler, IngestContext
+from apps.runs.ingest.metrics import add_values
 
 __all__ = [
     "CURVES",
@@ -15,6 +16,7 @@ __all__ = [
     "Handler",
     "IngestContext",
     "Source",
+    "add_values",
     "ingest_batch",
     "ingest_ready",
 ]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
+from django.utils.timezone import now
 
 from apps.runs.clock import from_epoch
 from apps.runs.ingest.context import CURVES, IngestContext
@@ -42,7 +43,22 @@ def add_points(context: IngestContext, events: list[Event]) -> None:
         for name, value in _values(event).items():
             if isfinite(value):
                 curves.setdefault(name[:MAX_NAME], []).append((step, value, at, seq))
-    series = _series(context.run, curves)
+    _insert(context.run, curves)
+
+
+def add_values(run: Run, *, step: int, values: Mapping[str, float]) -> None:
+    """Store what our own side measured of a run, at the seq that the run has reached."""
+    with transaction.atomic():
+        row = Run.objects.select_for_update().get(pk=run.pk)
+        at = connection.ops.adapt_datetimefield_value(now())
+        _insert(
+            row,
+            {name: [(step, value, at, max(1, row.event_seq))] for name, value in values.items()},
+        )
+
+
+def _insert(run: Run, curves: dict[str, Values]) -> None:
+    series = _series(run, curves)
     rows = [
         (series[name].pk, *point)
         for name, points in curves.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import mean
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
@@ -24,6 +25,10 @@ from engine.rollout.scores import success_rate
 KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork", "import")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
 TILES = 12
+RESOURCES = {
+    "system.cpu_percent": "Processor, % of one core",
+    "system.memory_mb": "Memory, MB",
+}
 # What the steps of a run's curves count.
 UNITS = {"eval": "game", "rollout": "game", "fork": "game", "import": "game", "rl": "update"}
 
@@ -73,6 +78,7 @@ def run_page(request: PageRequest, run_id: int) -> HttpResponse:
         "series": series,
         "curves": order_curves(series),
         "times": split_time(series),
+        "resources": _resources(run),
         "unit": UNITS.get(run.kind, "step"),
         **_rewards(request, run),
         "log": _log(run),
@@ -189,6 +195,17 @@ def _rewards(request: PageRequest, run: Run) -> dict[str, Any]:
         "bins": reward_bins(run) if run.kind in ("eval", "rollout", "rl") else [],
         "iteration": grpo_iteration(run, wanted) if run.kind == "rl" else None,
     }
+
+
+def _resources(run: Run) -> list[dict[str, Any]]:
+    """What the engine took of its machine, a row a measure with its curve."""
+    curves: dict[str, list[float]] = {}
+    for point in queries.list_points(run=run, names=list(RESOURCES)):
+        curves.setdefault(point.name, []).append(point.value)
+    return [
+        {"words": RESOURCES[name], "mean": mean(values), "top": max(values), "values": values}
+        for name, values in curves.items()
+    ]
 
 
 def _log(run: Run) -> list[queries.EventRow]:
