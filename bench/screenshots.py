@@ -45,6 +45,7 @@ PAGES = {
     "settings-projects": "/settings/projects/",
     "settings-storage": "/settings/storage/",
     "settings-workers": "/settings/workers/",
+    "settings-webhooks": "/settings/webhooks/",
     "settings-audit": "/settings/audit/",
     "missing": "/runs/999999999/",
 }

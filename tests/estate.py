@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.utils.timezone import now
+
 from apps.accounts.queries import Actor
 from apps.accounts.services import create_api_key
 from apps.checkpoints.models import Checkpoint, CheckpointFile
 from apps.datasets.models import Dataset
 from apps.launch import services as launch
-from apps.launch.models import Pipeline
+from apps.launch.models import Pipeline, Webhook
 from apps.providers.models import Provider
 from apps.runs.models import Run
 from apps.runs.services import store_config
@@ -39,6 +41,7 @@ class Estate(NamedTuple):
     key_id: int
     member_id: int
     username: str
+    webhook_id: int
     job_id: str = ""
     file_id: str = ""
     path: str = "config.json"
@@ -87,7 +90,10 @@ def make_estate(actor: Actor) -> Estate:
     )
     made = create_api_key(project=project, user=actor.user, name=secret, scopes=["read"])
     member = actor.project.membership_set.get(user=actor.user)
+    hook = Webhook.objects.create(
+        project=project, url=f"https://example.org/{secret}", encrypted_secret="", seen_until=now()
+    )
     return Estate(
         run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk,
-        made.key.pk, member.pk, actor.user.username, run.job_id, file.file_id,
+        made.key.pk, member.pk, actor.user.username, hook.pk, run.job_id, file.file_id,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from apps.api.routers import (
     providers,
     runs,
     traces,
+    webhooks,
 )
 
 api = NinjaAPI(
@@ -49,5 +50,6 @@ for prefix, router in (
     ("", checkpoints.router),
     ("", providers.router),
     ("", pipelines.router),
+    ("", webhooks.router),
 ):
     api.add_router(prefix, router)

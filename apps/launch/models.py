@@ -69,3 +69,37 @@ class Stage(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["pipeline", "name"], name="stage_once_per_pipeline")
         ]
+
+
+class Webhook(models.Model):
+    """An address that is told when a run or pipeline of the project ends."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="webhooks")
+    url = models.CharField(max_length=500)
+    encrypted_secret = models.TextField()  # signs what is sent
+    seen_until = models.DateTimeField()  # what ended before has been noticed
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class Delivery(models.Model):
+    """One thing that one webhook is told, and what it answered last."""
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="deliveries")
+    event = models.CharField(max_length=40)  # run.succeeded, pipeline.failed, test
+    target = models.CharField(max_length=40)  # run:31
+    ended_at = models.DateTimeField()  # a run that is resumed ends again
+    body = models.JSONField()
+    n_tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True)  # None: over, well or not
+    ok = models.BooleanField(default=False)
+    status = models.PositiveSmallIntegerField(default=0)  # of HTTP; 0: no answer came
+    answer = models.CharField(max_length=300, blank=True)  # its first words, or why none came
+    tried_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["webhook", "target", "ended_at"], name="told_once_per_end"
+            )
+        ]
+        indexes = [models.Index(fields=["next_try_at"], name="delivery_due")]

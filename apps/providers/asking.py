@@ -1,13 +1,14 @@
-"""One short GET of an address that people name, with a key that belongs to it.
+"""One short call of an address that people name: a GET with a key that belongs to it, or a POST.
 
-For the test button and the check of task apps; calls of models are the engine's.
+For the test button, the check of task apps and webhooks; calls of models are the engine's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 from apps.accounts.errors import Refused
 from engine.llm.redact import without_key
@@ -30,11 +31,31 @@ def ask(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Answer:
 
     Never raises for what is there or not there. Blocks up to `timeout_s`.
     """
+    answer = _answered(_call("GET", url, b"", key_headers(key), timeout_s, None), timeout_s)
+    return answer._replace(body=without_key(answer.body, key))
+
+
+def post(
+    url: str,
+    content: bytes,
+    headers: dict[str, str],
+    *,
+    keep: int,
+    timeout_s: float = TIMEOUT_S,
+) -> Answer:
+    """POST `content` under the same rules; only the first `keep` bytes of the answer are read.
+
+    Never raises for what is there or not there. Blocks up to `timeout_s`.
+    """
+    return _answered(_call("POST", url, content, headers, timeout_s, keep), timeout_s)
+
+
+def _answered(call: Coroutine[Any, Any, tuple[int, bytes]], timeout_s: float) -> Answer:
     import httpx  # 6 MB: only where somebody asks
 
     began = time.monotonic()
     try:
-        status, body = asyncio.run(_get(url, key, timeout_s))
+        status, body = asyncio.run(call)
         error = ""
     except Refused as err:
         status, body, error = 0, b"", f"{err.message} {err.hint}".strip()
@@ -45,7 +66,14 @@ def ask(url: str, key: str, *, timeout_s: float = TIMEOUT_S) -> Answer:
     return Answer(status, body, error, round((time.monotonic() - began) * 1000, 1))
 
 
-async def _get(url: str, key: str, timeout_s: float) -> tuple[int, bytes]:
+async def _call(
+    method: str,
+    url: str,
+    content: bytes,
+    headers: dict[str, str],
+    timeout_s: float,
+    keep: int | None,
+) -> tuple[int, bytes]:
     import httpx
 
     from apps.providers.guard import guarded_client
@@ -53,14 +81,16 @@ async def _get(url: str, key: str, timeout_s: float) -> tuple[int, bytes]:
     async with (
         asyncio.timeout(timeout_s),
         guarded_client(timeout_s=timeout_s) as client,
-        client.stream("GET", url, headers=key_headers(key)) as answer,
+        client.stream(method, url, headers=headers, content=content or None) as answer,
     ):
         body = b""
         async for piece in answer.aiter_bytes():
             body += piece
+            if keep is not None and len(body) >= keep:
+                return answer.status_code, body[:keep]
             if len(body) > MAX_ANSWER_BYTES:
                 raise httpx.DecodingError("the answer is too large")
-        return answer.status_code, without_key(body, key)
+        return answer.status_code, body
 
 
 def key_headers(key: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from apps.web.views import (
     session,
     settings,
     traces,
+    webhooks,
 )
 
 urlpatterns = [
@@ -103,6 +104,8 @@ urlpatterns = [
     path("settings/projects/switch/", settings.switch, name="project-switch"),
     path("settings/storage/", settings.storage, name="settings-storage"),
     path("settings/workers/", settings.workers, name="settings-workers"),
+    path("settings/webhooks/", webhooks.webhooks, name="settings-webhooks"),
+    path("settings/webhooks/<int:webhook_id>/<slug:verb>/", webhooks.act, name="webhook-act"),
     path("settings/audit/", audit.audit, name="settings-audit"),
     path("settings/audit/export/", audit.export, name="audit-export"),
 ]

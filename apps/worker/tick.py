@@ -19,6 +19,7 @@ from django.utils.timezone import now
 
 from apps.checkpoints.services import requeue_lost_servers, sweep_resume
 from apps.launch.services import advance_pipelines
+from apps.launch.services.webhooks import notice_ended, send_due
 from apps.runs.models import Attempt, LiveView, Need, ShardState
 from apps.runs.queries import list_workers
 from apps.runs.services import abandon_cancelled, requeue_lost, settle_over
@@ -129,6 +130,8 @@ STEPS: dict[str, Callable[[], int]] = {
     "abandoned": abandon_cancelled,
     "settled": settle_over,
     "pipelines": advance_pipelines,
+    "noticed": notice_ended,
+    "told": send_due,
     "rung": ring_queued,
     "servers": requeue_lost_servers,
     "swept": sweep,
@@ -137,4 +140,4 @@ STEPS: dict[str, Callable[[], int]] = {
     "resume": sweep_resume,
 }
 # These may take minutes: in threads of their own.
-LONG = ("pipelines", "played")
+LONG = ("pipelines", "played", "told")

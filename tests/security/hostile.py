@@ -15,7 +15,7 @@ from apps.checkpoints.services import want_model
 from apps.datasets.models import Dataset
 from apps.datasets.services import upload_dataset
 from apps.launch import services as launch
-from apps.launch.models import Pipeline, Stage
+from apps.launch.models import Delivery, Pipeline, Stage, Webhook
 from apps.providers.models import ModelAlias, Provider
 from apps.runs.models import LiveView, MetricPoint, MetricSeries, Run, WorkerNode
 from apps.runs.services import add_event, set_notes, set_tags
@@ -71,7 +71,19 @@ def make_hostile(actor: Actor, announce: Callable[..., Checkpoint]) -> Estate:
     return Estate(
         run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk, key.pk,
         found.project.membership_set.get(user=found.user).pk, found.user.username,
+        hostile_hook(found).pk,
     )  # fmt: skip
+
+
+def hostile_hook(actor: Actor) -> Webhook:
+    """A webhook whose address and whose answer are `EVIL`."""
+    hook = Webhook.objects.create(
+        project=actor.project, url=LINK, encrypted_secret="", seen_until=now()
+    )
+    Delivery.objects.create(
+        webhook=hook, event=SHORT[:40], target="run:1", ended_at=now(), body={}, answer=EVIL[:300]
+    )
+    return hook
 
 
 def hostile_run(actor: Actor) -> tuple[Run, Episode]:

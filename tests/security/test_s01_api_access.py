@@ -15,7 +15,7 @@ from tests.estate import Estate, make_estate
 
 pytestmark = pytest.mark.django_db
 OPEN = {"/api/v1/docs", "/api/v1/openapi.json"}  # descriptions of the API, without data
-ADMIN_ONLY = {"/api/v1/keys", "/api/v1/users", "/api/v1/audit"}
+ADMIN_ONLY = {"/api/v1/keys", "/api/v1/users", "/api/v1/audit", "/api/v1/webhooks"}
 
 
 class Door(NamedTuple):

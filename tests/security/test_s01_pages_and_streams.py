@@ -22,7 +22,7 @@ from django.utils.timezone import now
 from apps.accounts.models import ApiKey, Membership, User
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.models import Dataset
-from apps.launch.models import Pipeline
+from apps.launch.models import Pipeline, Webhook
 from apps.providers.models import Provider
 from apps.runs.models import Config, LiveView, Run
 from apps.traces.models import Episode, Label
@@ -40,6 +40,7 @@ OPEN = ("/healthz", "/readyz")  # say that the process lives, nothing about anyb
 OWN_DOOR = ("/login/", "/logout/")
 OWN = ("settings-password", "project-switch")  # change the caller's own session and account only
 VERBS = {
+    "webhook-act": ("test", "delete", "unheard-of"),
     "member-act": ("role", "remove", "password", "unheard-of"),
     "run-act": ("cancel", "resume", "retry-failed", "clone", "delete", "unheard-of"),
     "checkpoint-act": ("play", "serve", "stop", "delete", "unheard-of"),
@@ -184,7 +185,7 @@ def rows_of(estate: Estate) -> list[Any]:
     """What a refused request must leave as it is."""
     project = Run.objects.get(pk=estate.run_id).project
     runs = list(Run.objects.filter(project=project).order_by("pk").values())
-    others = (ApiKey, Checkpoint, Config, Dataset, Membership, Pipeline, Provider)
+    others = (ApiKey, Checkpoint, Config, Dataset, Membership, Pipeline, Provider, Webhook)
     kept = [list(model.objects.filter(project=project).values()) for model in others]
     games = [list(model.objects.values()) for model in (Episode, Label, LiveView)]
     return [runs, *kept, *games]

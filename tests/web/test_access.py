@@ -27,7 +27,7 @@ CHANGES = (
     "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/traces/{trace}/labels/",
     "/configs/new/", "/configs/_check/", "/queue/act/", "/datasets/new/",
     "/settings/keys/", "/settings/providers/", "/settings/aliases/",
-    "/settings/users/", "/settings/projects/",
+    "/settings/users/", "/settings/projects/", "/settings/webhooks/",
 )  # fmt: skip
 
 

@@ -32,9 +32,9 @@ from apps.web.reading import text_of, whole_of
 SECTIONS = {
     "": "Account", "keys": "API keys", "providers": "Providers", "aliases": "Aliases",
     "users": "Users", "projects": "Projects", "storage": "Storage", "workers": "Workers",
-    "audit": "Audit",
+    "webhooks": "Webhooks",    "audit": "Audit",
 }  # fmt: skip
-ADMIN_SECTIONS = ("audit",)
+ADMIN_SECTIONS = ("webhooks", "audit")
 
 
 def draw_section(
