@@ -17,7 +17,7 @@ from django.utils.timezone import now
 from apps.accounts.models import Project
 from apps.runs import storage
 from apps.runs.ingest import IngestContext
-from apps.runs.models import Attempt, Run
+from apps.runs.models import Artifact, Attempt, Run
 from apps.runs.services import ShardPlan, create_run
 from apps.traces.ingest import store_episodes
 from apps.traces.models import Episode
@@ -169,3 +169,16 @@ def store_games(run: Run, traces: Iterable[Trace]) -> list[Episode]:
     ids = [context.notes[event.seq]["episode_id"] for event in events]
     rows = Episode.objects.in_bulk(ids)
     return [rows[pk] for pk in ids]
+
+
+def keep_tokens(run: Run, shown: object) -> None:
+    """Store what a fine-tuning run keeps of its tokens (`apps/datasets/tokens.py`)."""
+    data = json.dumps(shown).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "tokens.json")
+        file.write_bytes(data)
+        key = storage.put_file(file, sha256=digest, prefix="artifacts")
+    Artifact.objects.create(
+        run=run, role="tokens", path=file.name, sha256=digest, size=len(data), storage_key=key
+    )

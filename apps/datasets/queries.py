@@ -158,6 +158,12 @@ def find_leaks(*, project: Project, worlds: Iterable[tuple[str, str, int]]) -> l
     ]
 
 
+def count_worlds(dataset: Dataset) -> int:
+    """How many different worlds the dataset holds games of."""
+    rows = DatasetEpisode.objects.filter(dataset=dataset)
+    return rows.values("task", "world_version", "seed").distinct().count()
+
+
 def seeds_of(dataset: Dataset) -> SeedRanges:
     """Every world that the dataset holds games of."""
     rows = DatasetEpisode.objects.filter(dataset=dataset)

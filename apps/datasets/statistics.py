@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from typing import Any
 
@@ -9,6 +11,7 @@ from apps.datasets.records import Record
 from apps.traces.models import Episode
 
 LENGTH_BUCKET = 250  # characters
+MAX_SEEN = 100_000  # conversations remembered to find doubles: 8 MB
 MAX_KINDS = 200  # different words counted of each kind; more are summed as "other"
 
 
@@ -23,6 +26,8 @@ class Statistics:
         self.n_episodes = 0
         self.n_chars = 0
         self.n_with_calls = 0
+        self.n_doubles = 0
+        self._seen: set[bytes] = set()
         self._lengths: Counter[int] = Counter()
         self._returns: Counter[float] = Counter()
         self._unique: Counter[int] = Counter()
@@ -35,7 +40,17 @@ class Statistics:
         self.n_records += 1
         self.n_chars += n_chars
         self._lengths[n_chars // LENGTH_BUCKET * LENGTH_BUCKET] += 1
+        self._look_for_double(record)
         self.n_with_calls += any(message.get("tool_calls") for message in record["messages"])
+
+    def _look_for_double(self, record: Record) -> None:
+        """A conversation that was held before counts; after MAX_SEEN kept ones only those."""
+        said = json.dumps(record["messages"], sort_keys=True).encode()
+        digest = hashlib.sha256(said).digest()[:8]
+        if digest in self._seen:
+            self.n_doubles += 1
+        elif len(self._seen) < MAX_SEEN:
+            self._seen.add(digest)
 
     def add_episode(self, episode: Episode, achievements: list[str], n_records: int) -> None:
         """Count one game of which `n_records` were taken."""
@@ -54,6 +69,7 @@ class Statistics:
             "n_chars": self.n_chars,
             "mean_chars": round(self.n_chars / self.n_records, 1) if self.n_records else 0,
             "n_with_calls": self.n_with_calls,
+            **({"n_doubles": self.n_doubles} if self._seen else {}),
             "length": _sorted(self._lengths),
             "return": _sorted(self._returns),
             "unique": _sorted(self._unique),

@@ -7,6 +7,7 @@ the last complete checkpoint. How it is trained: `engine/train/sft.py`.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from engine.train.data import Example
     from engine.train.sft import Options, Outcome
 
+SHOWN_RECORDS, SHOWN_PIECES = 2, 4096  # of tokens.json
 KEPT_CHECKPOINTS = 2  # the one being ingested and the one before
 
 
@@ -78,6 +80,7 @@ def run(job: Job) -> dict[str, Any]:
         f"{len(training)} records to train on, {len(held_out)} held out; "
         f"{sum(p.numel() for p in model.parameters()):,} parameters, method {plan.method}"
     )
+    _show_tokens(job, training, tokenizer, plan)
     resume = find_resume(job)
     if resume is not None:
         job.events.log(f"going on from checkpoint {resume.name}")
@@ -235,6 +238,33 @@ def _examples(
         return split_validation(examples)
     records = read_records(Path(_input(job, "validation")["path"]))
     return examples, encode_records(records, tokenizer, max_length)
+
+
+def _show_tokens(job: Job, training: list[Example], tokenizer: Any, plan: SftPlan) -> None:
+    """Keep the first records as the tokens that are trained on, for people to look at."""
+    from engine.train.data import IGNORED, token_pieces
+    from engine.train.processes import is_first
+
+    if not is_first():
+        return
+    labels = [label for example in training for label in example.labels]
+    shown = {
+        "model": str(_input(job, "base").get("model_id") or plan.model),
+        "sequence_length": plan.sequence_length,
+        "n_records": len(training),
+        "n_tokens": len(labels),
+        "n_learned": sum(label != IGNORED for label in labels),
+        "records": [
+            {
+                "record": example.record,
+                "n_tokens": len(example.input_ids),
+                "n_learned": sum(label != IGNORED for label in example.labels),
+                "pieces": token_pieces(example, tokenizer)[:SHOWN_PIECES],
+            }
+            for example in training[:SHOWN_RECORDS]
+        ],
+    }
+    job.artifact("tokens.json", json.dumps(shown, ensure_ascii=False), "tokens")
 
 
 def _input(job: Job, role: str) -> dict[str, Any]:

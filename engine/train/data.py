@@ -28,6 +28,14 @@ class Example(NamedTuple):
     record: int  # line of the file, from 1
 
 
+class Piece(NamedTuple):
+    """Tokens that show as one text; `learned`: the loss counts them."""
+
+    ids: list[int]
+    text: str
+    learned: bool
+
+
 def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, record) of a JSONL file; empty lines are skipped. O(1) memory.
 
@@ -94,6 +102,26 @@ def encode_records(
     if not examples:
         raise TrainingError("the dataset has no record in which the assistant says something")
     return examples
+
+
+def token_pieces(example: Example, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:
+    """The record as the model sees it: its tokens in order, each with its text.
+
+    Tokens that share a character (a piece of UTF-8 each) stand together. The texts, put together,
+    are what the tokenizer decodes the whole to.
+    """
+    pieces: list[Piece] = []
+    open_ids: list[int] = []
+    for index, (token, label) in enumerate(zip(example.input_ids, example.labels, strict=True)):
+        open_ids.append(token)
+        text = tokenizer.decode(open_ids, clean_up_tokenization_spaces=False)
+        last = index + 1 == len(example.labels)
+        learned = label != IGNORED
+        turns = last or (example.labels[index + 1] != IGNORED) != learned
+        if turns or not text.endswith("\ufffd"):
+            pieces.append(Piece(open_ids, text, learned))
+            open_ids = []
+    return pieces
 
 
 def split_validation(

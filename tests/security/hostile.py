@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from apps.accounts.models import ApiKey, Project, User
 from apps.accounts.queries import Actor, actor_of_session
+from apps.accounts.saved import save_view
 from apps.checkpoints.models import Checkpoint
 from apps.checkpoints.services import want_model
 from apps.datasets.models import Dataset
@@ -22,7 +23,7 @@ from apps.runs.services import add_event, set_notes, set_tags
 from apps.traces.models import Episode
 from apps.traces.services import set_label
 from tests.estate import Estate
-from tests.games import make_run, make_trace, store_games
+from tests.games import keep_tokens, make_run, make_trace, store_games
 
 EVIL = """</script></title>"'><script>evil()</script><img src=x onerror=evil()>"""
 SHORT = """"'><img src=x onerror=evil()>"""  # where a column is narrow
@@ -36,6 +37,10 @@ RESULT = {
     "n": 1, "n_episodes": 1, "unique": {"n": 1, "mean": 1.0, "low": 0.0, "high": 2.0},
     "achievements": {EVIL: {"successes": 1, "n": 1, "rate": 1.0, "low": 0.2, "high": 1.0}},
     "endings": {EVIL: 1},
+}  # fmt: skip
+HOSTILE_TOKENS = {
+    "model": EVIL, "sequence_length": 8, "n_tokens": 1, "n_learned": 1,
+    "records": [{"record": EVIL, "n_tokens": 1, "n_learned": 1, "pieces": [[[SHORT], EVIL, True]]}],
 }  # fmt: skip
 PIPELINE = """
 type = "pipeline"
@@ -53,6 +58,8 @@ def make_hostile(actor: Actor, announce: Callable[..., Checkpoint]) -> Estate:
     found = actor_of_session(User.objects.get(pk=actor.user.pk), actor.project.pk)
     assert found is not None
     run, episode = hostile_run(found)
+    keep_tokens(run, HOSTILE_TOKENS)
+    save_view(actor=found, page="traces", name=SHORT, query=f"model={LINK}")
     config = launch.import_config(actor=found, text=TOML, name=EVIL)
     pipeline = hostile_pipeline(found, run)
     dataset = hostile_dataset(found)

@@ -46,7 +46,7 @@ VERBS = {
     "checkpoint-act": ("play", "serve", "stop", "delete", "unheard-of"),
     "pipeline-act": ("cancel", "continue", "unheard-of"),
 }
-UNREAD = ("dataset", "dataset-export", "checkpoint-file", "checkpoint-archive")
+UNREAD = ("dataset", "dataset-diff", "dataset-export", "checkpoint-file", "checkpoint-archive")
 STREAMED = {  # what a subscriber of a run would ask for, by the name of the route
     "stream": ("/stream/?topic=run:{run_id}", "/stream/?topic=live:{run_id}"),
     "run-events": ("/api/v1/runs/{run_id}/events",),

@@ -10,6 +10,8 @@ from django.views.decorators.http import require_safe
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, Role
 from apps.datasets import queries, services
+from apps.datasets.difference import compare_datasets
+from apps.datasets.tokens import sample_of_dataset
 from apps.runs.queries import find_run, list_runs
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.reading import decimal_of, numbers_of, text_of, whole_of
@@ -74,8 +76,39 @@ def dataset_page(request: PageRequest, dataset_id: int) -> HttpResponse:
     found = queries.get_dataset(project=request.actor.project, dataset_id=dataset_id)
     sample = queries.read_records(found.dataset, n=2)
     task = found.dataset.filter.get("task", "crafter")
-    context = {"found": found, "sample": sample, "formats": FORMATS, "task": task}
+    context = {
+        "found": found,
+        "sample": sample,
+        "formats": FORMATS,
+        "task": task,
+        "tokens": sample_of_dataset(found.dataset),
+        "n_worlds": queries.count_worlds(found.dataset),
+        "others": [row for row in found.versions if row.pk != dataset_id],
+    }
     return draw(request, "datasets/page.html", context)
+
+
+@require_safe
+@page()
+def diff(request: PageRequest, dataset_id: int) -> HttpResponse:
+    """What changed from another dataset (`from`; without it the version before) to this one."""
+    project = request.actor.project
+    found = queries.get_dataset(project=project, dataset_id=dataset_id)
+    chosen = whole_of(request.GET, "from") or found.dataset.parent_id
+    if chosen is None:
+        raise Refused(
+            "nothing_before",
+            f"{found.dataset.name} has no version before {found.dataset.version}.",
+            "Say with ?from=NUMBER which dataset to hold it against.",
+            status=422,
+        )
+    old = queries.get_dataset(project=project, dataset_id=chosen).dataset
+    difference = compare_datasets(old=old, new=found.dataset)
+    return draw(
+        request,
+        "datasets/diff.html",
+        {"diff": difference, "found": found, "sides": (old, found.dataset)},
+    )
 
 
 @require_safe

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Role
+from apps.datasets.tokens import sample_of_run
 from apps.launch import services as launch
 from apps.runs import queries, services
 from apps.runs.models import Run, RunState
@@ -114,6 +115,14 @@ def episodes(request: PageRequest, run_id: int) -> HttpResponse:
 def groups(request: PageRequest, run_id: int) -> HttpResponse:
     run = queries.find_run(project=request.actor.project, run_id=run_id)
     return draw(request, "runs/_groups.html", {"run": run, **_rewards(request, run)})
+
+
+@require_safe
+@page()
+def tokens(request: PageRequest, run_id: int) -> HttpResponse:
+    """The first records of a training as tokens; fetched when the run's page has drawn the rest."""
+    run = queries.find_run(project=request.actor.project, run_id=run_id)
+    return draw(request, "datasets/_tokens.html", {"tokens": sample_of_run(run)})
 
 
 @require_safe

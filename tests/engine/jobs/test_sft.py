@@ -90,6 +90,13 @@ def test_a_checkpoint_is_published_that_others_can_load(
     steps = [m["step"] for m in events(directory, "metric")]
     assert steps == [1, 2, 4, 6, 8, 10]
     assert events(directory, "result")[-1]["ok"]
+    (artifact,) = events(directory, "artifact")
+    shown = json.loads((directory / artifact["path"]).read_text())
+    assert (artifact["role"], shown["model"], len(shown["records"])) == ("tokens", "test/tiny", 2)
+    assert 0 < shown["n_learned"] < shown["n_tokens"]
+    assert any(
+        learned and "tool_call" in text for _, text, learned in shown["records"][0]["pieces"]
+    )
 
 
 def test_a_killed_training_goes_on_from_its_last_checkpoint(

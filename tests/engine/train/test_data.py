@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from engine.errors import TrainingError
-from engine.train.data import IGNORED, collate, encode_records, read_records, split_validation
+from engine.train.data import (
+    IGNORED,
+    collate,
+    encode_records,
+    read_records,
+    split_validation,
+    token_pieces,
+)
 from tests.engine.train.cast import lessons, tiny_tokenizer, turn
 
 
@@ -21,6 +28,20 @@ def test_the_loss_counts_the_call_and_its_stop_token_and_nothing_else() -> None:
         "<|im_end|>",
     ]
     assert example.input_ids[-len(counted) :] == counted
+
+
+def test_pieces_show_every_token_and_mark_what_is_learned() -> None:
+    tokenizer = tiny_tokenizer()
+    record = turn("tree left 2 🌲é", ["move_left", "do"])
+    (example,) = encode_records([(1, record)], tokenizer, 512)
+    pieces = token_pieces(example, tokenizer)
+    assert [token for piece in pieces for token in piece.ids] == example.input_ids
+    assert "".join(piece.text for piece in pieces) == tokenizer.decode(example.input_ids)
+    learned = "".join(piece.text for piece in pieces if piece.learned)
+    assert learned.startswith("<tool_call>")
+    assert learned.endswith("<|im_end|>")
+    n_learned = sum(len(piece.ids) for piece in pieces if piece.learned)
+    assert n_learned == sum(label != IGNORED for label in example.labels)
 
 
 def test_a_record_that_is_too_long_loses_its_beginning() -> None:
