@@ -203,7 +203,7 @@ class _Source:
 
     def _db(self) -> sqlite3.Connection:
         if not hasattr(self._local, "db"):
-            self._local.db = connect(self.path, mapped=True)
+            self._local.db = connect(self.path)
             self._opened.append(self._local.db)
         db: sqlite3.Connection = self._local.db
         return db
