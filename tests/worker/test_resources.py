@@ -49,3 +49,5 @@ def test_samples_are_metrics_that_the_runs_page_shows(project, alice, client_of)
     page = client_of(alice).get(f"/runs/{run.pk}/").content.decode()
     assert "What it took of the machine" in page
     assert ">480<" in page
+    points = client_of(alice).get(f"/runs/{run.pk}/points/").json()
+    assert points["series"] == []  # seconds do not mix with the steps of the run's own curves

@@ -17,7 +17,7 @@ from apps.runs.models import Run, RunState
 from apps.runs.queries.live import list_live, list_sparks
 from apps.traces.queries import grpo_iteration, list_episodes, reward_bins, run_scores
 from apps.web.access import PageRequest, back, draw, go, page
-from apps.web.curve_order import order_curves, split_time
+from apps.web.curve_order import SYSTEM, order_curves, split_time
 from apps.web.reading import text_of, whole_of
 from apps.web.relations import relations_of
 from apps.web.views.saved import views_of
@@ -134,6 +134,8 @@ def points(request: PageRequest, run_id: int) -> HttpResponse:
     series: dict[str, list[tuple[int, float]]] = {}
     rows = queries.list_points(run=run, names=names, after=after)
     for row in rows:
+        if not names and row.name.startswith(SYSTEM):
+            continue  # they have a card of their own, by seconds
         series.setdefault(row.name, []).append((row.step, row.value))
     answer = [{"name": name, "points": found} for name, found in series.items()]
     last = max((row.seq for row in rows), default=after)
