@@ -6,7 +6,7 @@ export function start(card) {
   const form = card.querySelector("form");
   const log = card.querySelector("[role=log]");
   const [send, stop, clear] = form.querySelectorAll("button");
-  const offered = JSON.parse(card.querySelector("script")?.textContent ?? "[]");
+  const offered = JSON.parse(card.dataset.tools ?? "[]");
   let messages = [];
   let calling = null;
 
