@@ -33,6 +33,7 @@ PLAIN = (
     "application/json",
     "application/jsonl",
     "application/octet-stream",
+    "application/zip",
 )
 NOT_WRITTEN_BY_OTHERS = {"start", "run-latest", "config-new", "dataset-new", "home-install"}
 
