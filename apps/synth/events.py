@@ -76,6 +76,7 @@ def points_of(
     runs = queries.runs_of(job)
     rows = MetricPoint.objects.filter(series__run__in=runs[-1:])
     rows = rows.filter(step__gt=max(0, min(after_step, 2**62))).order_by("step", "id")
+    rows = rows.exclude(series__name__startswith="system.")  # their steps are seconds
     if name:
         rows = rows.filter(series__name=name.replace("\0", ""))
     values = rows.values_list("series__name", "step", "value", "at")

@@ -79,7 +79,7 @@ def test_an_editor_may_talk_with_a_real_opening_and_a_reader_sees_no_such_box(
     page = client_of(alice).get(address).content.decode()
     assert f'data-chat="{trained[0].model_id}"' in page
     assert "seed 7 turn 0" in page
-    assert '"interact_many"' in page
+    assert "&quot;interact_many&quot;" in page
     assert "data-chat" not in client_of(bob).get(address).content.decode()
 
 

@@ -47,14 +47,13 @@ def add_points(context: IngestContext, events: list[Event]) -> None:
 
 
 def add_values(run: Run, *, step: int, values: Mapping[str, float]) -> None:
-    """Store what our own side measured of a run, at the seq that the run has reached."""
+    """Store what our own side measured of a run, as an event of its own: with the next seq."""
     with transaction.atomic():
         row = Run.objects.select_for_update().get(pk=run.pk)
+        seq = row.event_seq + 1
+        Run.objects.filter(pk=row.pk).update(event_seq=seq)
         at = connection.ops.adapt_datetimefield_value(now())
-        _insert(
-            row,
-            {name: [(step, value, at, max(1, row.event_seq))] for name, value in values.items()},
-        )
+        _insert(row, {name: [(step, value, at, seq)] for name, value in values.items()})
 
 
 def _insert(run: Run, curves: dict[str, Values]) -> None:
