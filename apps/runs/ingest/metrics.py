@@ -16,6 +16,7 @@ from django.utils.timezone import now
 from apps.runs.clock import from_epoch
 from apps.runs.ingest.context import CURVES, IngestContext
 from apps.runs.models import MetricPoint, MetricSeries, Run, Shard
+from apps.runs.services.states import next_seqs
 from engine.events import Event
 
 MAX_NAME = 120
@@ -49,11 +50,9 @@ def add_points(context: IngestContext, events: list[Event]) -> None:
 def add_values(run: Run, *, step: int, values: Mapping[str, float]) -> None:
     """Store what our own side measured of a run, as an event of its own: with the next seq."""
     with transaction.atomic():
-        row = Run.objects.select_for_update().get(pk=run.pk)
-        seq = row.event_seq + 1
-        Run.objects.filter(pk=row.pk).update(event_seq=seq)
+        seq = next_seqs(run.pk, 1)
         at = connection.ops.adapt_datetimefield_value(now())
-        _insert(row, {name: [(step, value, at, seq)] for name, value in values.items()})
+        _insert(run, {name: [(step, value, at, seq)] for name, value in values.items()})
 
 
 def _insert(run: Run, curves: dict[str, Values]) -> None:
