@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from bench.screenshots import _credentials
+from bench.screenshots import read_credentials
 
 N_FRAMES, FRAME_MS = 20, 300
 SIZE, WIDTH = {"width": 1240, "height": 620}, 760
@@ -34,7 +34,7 @@ concurrency = 12
 
 def main() -> int:
     home = Path(os.environ.get("SYNTHWEB_HOME", "var"))
-    known = _credentials(home / "credentials.env")
+    known = read_credentials(home / "credentials.env")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("docs/images/live.gif"))
     parser.add_argument("--chromium", default="/usr/bin/chromium")

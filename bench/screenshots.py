@@ -89,7 +89,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     home = Path(os.environ.get("SYNTHWEB_HOME", "var"))
-    known = _credentials(home / "credentials.env")
+    known = read_credentials(home / "credentials.env")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default=known.get("SYNTHWEB_URL", "http://127.0.0.1:8000"))
     parser.add_argument("--user", default=known.get("SYNTHWEB_USER", ""))
@@ -100,7 +100,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _credentials(path: Path) -> dict[str, str]:
+def read_credentials(path: Path) -> dict[str, str]:
+    """Address, user, password and keys of an instance, from its `credentials.env`; {} without."""
     if not path.exists():
         return {}
     pairs = (line.partition("=") for line in path.read_text().splitlines() if "=" in line)

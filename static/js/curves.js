@@ -3,6 +3,7 @@
 // and cursor survive. Faint raw line under a smoothed one; a drag zooms, a double click resets.
 // At most 12 are open; the others, and those that never left zero, wait in a fold. `x_low` and
 // `x_high` have no chart: they are the band of `x`.
+import { format } from "./numbers.js";
 import { token } from "./theme.js";
 
 const HEIGHT = 190;
@@ -160,12 +161,6 @@ function tellValue(curve, at) {
   if (!last || i < 0 || curve.values[i] === undefined) return;
   const unit = curve.node.closest("[data-unit]")?.dataset.unit ?? "step";
   last.textContent = `${format(curve.values[i])} at ${unit} ${curve.steps[i].toLocaleString("en")}`;
-}
-
-/** @param {number} value */
-function format(value) {
-  const size = Math.abs(value);
-  return size !== 0 && (size < 0.001 || size >= 1e6) ? value.toExponential(2) : value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }
 
 /** @param {Curve} curve */

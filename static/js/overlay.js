@@ -1,6 +1,7 @@
 // Curves of several runs over each other. Every line keeps its colour and dashes, made from the
 // run's id; extremes lie as a band behind the mean. Zoom, names and smoothing stand in the address.
 // New points of running runs are fetched, at most once a second; zoom and cursor stay.
+import { format } from "./numbers.js";
 import { token } from "./theme.js";
 
 const HEIGHT = 220;
@@ -245,12 +246,6 @@ function paint(node, run) {
 
 function span(className, text) {
   return Object.assign(document.createElement("span"), { className, textContent: text });
-}
-
-/** @param {number} value */
-function format(value) {
-  const size = Math.abs(value);
-  return size !== 0 && (size < 0.001 || size >= 1e6) ? value.toExponential(2) : value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }
 
 function fit(chart) {
