@@ -16,6 +16,8 @@ class Compute(Section):
     """Number of GPUs."""
     nodes: int | None = gpu_only(None, ge=1, le=1024)
     """Number of machines."""
+    ignore_memory: bool = False
+    """Launch even what the estimate says cannot fit into memory; it is coarse and errs upwards."""
 
 
 class Topology(Section):

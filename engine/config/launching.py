@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.config.hardware import Parallelism
-from engine.config.memory import GIB, Part, Sharding, Work, estimate, gpu_bytes, kv_cache
+from engine.config.memory import GIB, HELD, Part, Sharding, Work, estimate, gpu_bytes, kv_cache
 from engine.config.model_sizes import ModelSize
 from engine.config.rl import RlConfig
+from engine.config.rl_plan import RlPlan
 from engine.config.section import Section
 from engine.config.sft import SftConfig
 
@@ -45,6 +46,7 @@ class LaunchPlan:
     commands: list[str] = field(default_factory=list)
     memory: list[Part] = field(default_factory=list)
     device_bytes: int | None = None
+    too_large: str = ""  # the refusal that is about memory
     notes: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
 
@@ -73,14 +75,38 @@ def read_cluster(text: str, gpu_type: str | None = None) -> Cluster:
 
 
 def plan_launch(
-    config: Section, size_of: SizeOf, cluster: Cluster | None = None, run_dir: str = "RUN_DIR"
+    config: Section,
+    size_of: SizeOf,
+    cluster: Cluster | None = None,
+    run_dir: str = "RUN_DIR",
+    memory_bytes: int | None = None,
 ) -> LaunchPlan | None:
-    """The launch of a training config on its own or another cluster; None for other kinds."""
+    """The launch of a training config on its own or another cluster; None for other kinds.
+
+    memory_bytes: as for `plan_training`.
+    """
+    if not isinstance(config, SftConfig | RlConfig):
+        return None
+    size = size_of(config.plan().model)
+    return plan_training(config, size, cluster or asked_cluster(config), run_dir, memory_bytes)
+
+
+def plan_training(
+    config: SftConfig | RlConfig,
+    size: ModelSize | None,
+    there: Cluster,
+    run_dir: str = "RUN_DIR",
+    memory_bytes: int | None = None,
+) -> LaunchPlan:
+    """The launch of a training of a model of this size.
+
+    memory_bytes: what the machine has, where it trains without a GPU; None: not known.
+    """
     if isinstance(config, SftConfig):
-        return _plan_sft(config, size_of(config.job.model), cluster, run_dir)
-    if isinstance(config, RlConfig):
-        return _plan_rl(config, size_of, cluster, run_dir)
-    return None
+        made = _plan_sft(config, size, there, run_dir)
+    else:
+        made = _plan_rl(config, size, there, run_dir)
+    return _judged(made, there, size, memory_bytes)
 
 
 def own_processes(config: SftConfig, n_gpus: int) -> tuple[Cluster, int]:
@@ -128,12 +154,11 @@ def accelerate_command(
 
 
 def _plan_sft(
-    config: SftConfig, size: ModelSize | None, cluster: Cluster | None, run_dir: str
+    config: SftConfig, size: ModelSize | None, there: Cluster, run_dir: str
 ) -> LaunchPlan:
     plan, h = config.plan(), config.hyperparameters
-    there = cluster or _own_cluster(config)
     n_local = there.gpus or config.training.cpu_processes
-    if cluster is None and there.gpus and h.world_size:
+    if there == asked_cluster(config) and there.gpus and h.world_size:
         n_local = max(1, h.world_size // there.nodes)
     sharding = sharding_of(h.parallelism) if n_local * there.nodes > 1 else "none"
     made = LaunchPlan("train", [f"{there}: training"], n_local * there.nodes)
@@ -155,15 +180,11 @@ def _plan_sft(
         f"{plan.batch_size} × {plan.gradient_accumulation_steps} × {made.processes} = "
         f"{plan.batch_size * plan.gradient_accumulation_steps * made.processes} records a step"
     )
-    return _judged(made, there, size, plan.model)
+    return made
 
 
-def _plan_rl(
-    config: RlConfig, size_of: SizeOf, cluster: Cluster | None, run_dir: str
-) -> LaunchPlan:
+def _plan_rl(config: RlConfig, size: ModelSize | None, there: Cluster, run_dir: str) -> LaunchPlan:
     plan, topology = config.plan(), config.topology
-    size = size_of(plan.model)
-    there = cluster or _own_cluster(config)
     total = there.gpus * there.nodes
     n_vllm = topology.gpus_for_vllm if topology.gpus_for_vllm is not None else total // 2
     n_train = topology.gpus_for_training or max(total - n_vllm, 1)
@@ -177,13 +198,20 @@ def _plan_rl(
         _split(made, config, (n_vllm, n_train, total), run_dir)
     if size is not None:
         work = Work(
-            size, plan.method, plan.lora.r, "none", max(made.processes, 1), plan.micro_batch, 2048,
+            size, plan.method, plan.lora.r, "none", max(made.processes, 1), plan.micro_batch,
+            _turn_tokens(plan),
             recompute=False, on_cpu=not there.gpus, kv_tokens=kv,
         )  # fmt: skip
         made.memory = estimate(work)
         if made.processes > 1 and config.vllm.max_model_len:
             made.notes.append(_of_vllm(size, config, config.vllm.max_model_len))
-    return _judged(made, there, size, plan.model)
+    return made
+
+
+def _turn_tokens(plan: RlPlan) -> int:
+    """A turn's prompt, as the tasks here write them in words of a large tokenizer, and answer."""
+    prompt = 256 if plan.options.get("observation") in (None, "compact") else 1024
+    return prompt + plan.max_tokens
 
 
 def _split(made: LaunchPlan, config: RlConfig, gpus: tuple[int, int, int], run_dir: str) -> None:
@@ -227,26 +255,44 @@ def _of_vllm(size: ModelSize, config: RlConfig, length: int) -> str:
     return f"vLLM wants {whole:.1f} GiB over its GPUs: P·2 + {part.formula}"
 
 
-def _own_cluster(config: SftConfig | RlConfig) -> Cluster:
+def asked_cluster(config: SftConfig | RlConfig) -> Cluster:
     """The cluster that the config asks for."""
     compute = config.compute
     nodes, gpus = compute.nodes or 1, compute.gpu_count or 0
     return Cluster(nodes, -(-gpus // nodes) if gpus else 0, compute.gpu_type)
 
 
-def _judged(made: LaunchPlan, there: Cluster, size: ModelSize | None, model: str) -> LaunchPlan:
-    """The plan with what is not known about it and why it cannot run."""
-    made.device_bytes = gpu_bytes(there.gpu_type) if there.gpus else None
+def _judged(
+    made: LaunchPlan, there: Cluster, size: ModelSize | None, memory_bytes: int | None
+) -> LaunchPlan:
+    """The plan with what is not known about it and whether it fits."""
+    made.device_bytes = gpu_bytes(there.gpu_type) if there.gpus else memory_bytes
     if size is None:
-        made.notes.append(f"the size of {model} is not known here, so is the memory")
+        made.notes.append("the size of the model is not known here, so is the memory")
     if there.gpus:
         made.notes.append(NOT_RUN)
-    total = sum(part.size_bytes for part in made.memory)
-    if made.device_bytes and total > made.device_bytes:
-        made.refusals.append(
-            f"{total / GIB:.0f} GiB do not fit into the {made.device_bytes / GIB:.0f} GiB of a "
-            f"{there.gpu_type}: take more GPUs with FSDP or DeepSpeed stage 3, adapters "
-            "(train_kind = lora), a smaller per_device_batch or sequence_length, or "
-            "activation_checkpointing"
-        )
+    made.too_large = _too_large(made, there)
+    made.refusals += [made.too_large] if made.too_large else []
     return made
+
+
+def _too_large(made: LaunchPlan, there: Cluster) -> str:
+    """Why it does not fit, with what to do; "" where it does or nobody knows.
+
+    Without a GPU only what is held throughout counts: records are mostly shorter than the longest.
+    """
+    parts = made.memory if there.gpus else [p for p in made.memory if p.name in HELD]
+    total = sum(part.size_bytes for part in parts) * (1 if there.gpus else made.processes)
+    if not made.device_bytes or total <= made.device_bytes:
+        return ""
+    room = f"{total / GIB:.0f} GiB do not fit into the {made.device_bytes / GIB:.0f} GiB of "
+    if not there.gpus:
+        return (
+            f"{room}this machine for weights, gradients and optimiser: train adapters "
+            "(train_kind = lora), a smaller model, or on a machine with a GPU"
+        )
+    return (
+        f"{room}a {there.gpu_type}: take more GPUs with FSDP or DeepSpeed stage 3, adapters "
+        "(train_kind = lora), a smaller per_device_batch or sequence_length, or "
+        "activation_checkpointing"
+    )

@@ -29,6 +29,7 @@ class Machine:
     gpu_count: int = 0
     gpu_names: tuple[str, ...] = ()
     cpu_count: int = 2
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,11 @@ _GPUS = Path("/proc/driver/nvidia/gpus")
 
 @cache
 def this_machine() -> Machine:
-    """GPUs and CPU cores of the machine that launches, without importing torch."""
+    """GPUs, CPU cores and memory of the machine that launches, without importing torch."""
     names = sorted(_GPUS.iterdir()) if _GPUS.is_dir() else []
-    return Machine(len(names), tuple(path.name for path in names), os.cpu_count() or 1)
+    return Machine(
+        len(names), tuple(path.name for path in names), os.cpu_count() or 1, _memory_bytes()
+    )
 
 
 @cache
@@ -34,6 +36,14 @@ def code_version() -> str:
         return version("synthweb")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _memory_bytes() -> int | None:
+    """All of the machine's memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None
 
 
 def _git(*arguments: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, User
 from apps.checkpoints.queries import leaked_seeds
+from apps.launch.services.cluster import check_fit
 from apps.launch.services.forks import complete_fork
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
@@ -26,7 +27,6 @@ from engine.config import (
     SftConfig,
     resolve,
 )
-from engine.config.rl_plan import RlPlan
 from engine.tasks import canonical_name, world_of
 
 
@@ -87,7 +87,7 @@ def plan_run(*, project: Project, user: User | None, loaded: Loaded, dry: bool =
     elif isinstance(config, SftConfig):
         _plan_sft(plan, config, partial(find_data, project, user, dry=dry), project)
     elif isinstance(config, RlConfig):
-        _plan_rl(plan, project, config.plan())
+        _plan_rl(plan, project, config)
         plan.name = plan.name or config.model.label
     elif isinstance(config, BaseConfig):
         plan.model, plan.task = config.model, canonical_name(config.task)
@@ -188,7 +188,9 @@ def _plan_sft(
     plan: RunPlan, config: SftConfig, data: Callable[[str, str], Found], project: Project
 ) -> None:
     wanted = config.plan()
-    plan.add("base", find_base(project, wanted.model))
+    found = find_base(project, wanted.model)
+    plan.add("base", found)
+    plan.warnings += check_fit(config, found.checkpoint)
     plan.add("data", data(wanted.data, "data"))
     if wanted.validation_data:
         plan.add("validation", data(wanted.validation_data, "validation"))
@@ -196,7 +198,8 @@ def _plan_sft(
     _train_shard(plan)
 
 
-def _plan_rl(plan: RunPlan, project: Project, wanted: RlPlan) -> None:
+def _plan_rl(plan: RunPlan, project: Project, config: RlConfig) -> None:
+    wanted = config.plan()
     task_app = find_training_app(project, wanted.task_app_url)
     if task_app is not None:
         plan.add("task_app", task_app)
@@ -210,6 +213,7 @@ def _plan_rl(plan: RunPlan, project: Project, wanted: RlPlan) -> None:
         )
     found = find_base(project, wanted.model)
     plan.add("base", found)
+    plan.warnings += check_fit(config, found.checkpoint)
     plan.model, plan.task = wanted.model, canonical_name(wanted.task)
     if found.checkpoint is not None:
         plan.leaked_seeds = leaked_seeds(

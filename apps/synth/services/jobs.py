@@ -28,7 +28,7 @@ from apps.synth.bodies import RlBody, SftBody
 from apps.synth.models import SynthFile, SynthJob, new_job_id
 
 # Refusals that the client can mend at once; any other ends the job as failed, with that reason.
-MENDABLE = ("unknown_model", "forbidden", "unknown_dataset", "no_data")
+MENDABLE = ("unknown_model", "forbidden", "unknown_dataset", "no_data", "cannot_fit")
 
 
 def store_file(*, actor: Actor, name: str, size: int, purpose: str, file: BinaryIO) -> SynthFile:
