@@ -55,6 +55,7 @@ urlpatterns = [
     path("traces/import/", exports.import_traces, name="traces-import"),
     path("traces/bulk/", traces.bulk, name="traces-bulk"),
     path("traces/export/", exports.traces, name="traces-export"),
+    path("traces/first/", traces.first, name="trace-first"),
     path("traces/<int:trace_id>/", traces.trace_page, name="trace"),
     path("traces/<int:trace_id>/steps/", traces.steps, name="trace-steps"),
     path("traces/<int:trace_id>/turns/<int:index>/", traces.turn, name="trace-turn"),

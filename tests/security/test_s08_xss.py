@@ -109,6 +109,7 @@ def pages_of(hostile: Estate, live_id: int) -> list[tuple[str, str]]:
             "/checkpoints/?kind={e}", f"/compare/?runs={hostile.run_id},{playing}",
             f"/curves/?runs={hostile.run_id},{playing}", "/search/?q={e}",
             f"/datasets/new/?runs={hostile.run_id}", "/traces/?achievement={e}&ended={e}",
+            "/traces/first/?achievement={e}",
             f"/datasets/{hostile.dataset_id}/export/?format={{e}}", "/?{e}={e}")  # fmt: skip
     return [*visited, *(("query", path.format(e=quote(EVIL))) for path in more)]
 

@@ -12,7 +12,9 @@ from apps.runs.models import LiveView
 from apps.traces import services
 from apps.traces.models import Episode
 from apps.traces.queries import (
+    EpisodeQuery,
     episode_steps,
+    first_unlock,
     get_episode,
     list_episodes,
     live_steps,
@@ -64,6 +66,23 @@ def games(project):
 )
 def test_each_filter_narrows(project, games, narrow, seeds):
     assert _seeds(project, **narrow) == seeds
+
+
+def test_the_first_unlock_is_the_earliest_games_own(project, games):
+    def first(**narrow):
+        found = first_unlock(project=project, query=EpisodeQuery(**narrow))
+        return found.episode.seed, found.step
+
+    assert first(achievement="collect_wood", run=games.pk) == (2, 2)
+    assert first(achievement="place_table") == (3, 4)
+    Episode.objects.filter(seed=2).update(forked_at_step=2)  # then it was the original that did
+    assert first(achievement="collect_wood") == (3, 2)
+    Episode.objects.filter(seed=2).update(forked_at_step=1)
+    assert first(achievement="collect_wood") == (2, 2)
+    for narrow, code in (({}, "no_achievement"), ({"achievement": "eat_cow"}, "not_found")):
+        with pytest.raises(Refused) as refused:
+            first(**narrow)
+        assert refused.value.code == code
 
 
 def test_pages_neither_repeat_nor_skip(project, games):

@@ -79,3 +79,24 @@ def test_home_compares_only_models_that_played_the_same_worlds(project, client_o
     link = re.search(r"/compare/\?runs=([0-9,]+)", html)
     assert {int(pk) for pk in link[1].split(",")} == set(ids[1:])
     assert "Compare the 2 that played the same worlds world by world" in html
+
+
+def test_a_page_of_a_run_leads_to_the_first_game_that_did_it_and_on_to_the_model_and_its_base(
+    project, training, client_of, alice
+):
+    run, client = played(project, "tuned"), client_of(alice)
+    games = store_games(
+        run,
+        [
+            make_trace(1, unlocks=[]),
+            make_trace(2, unlocks=["eat_cow", "place_table"], model="tuned"),
+        ],
+    )
+    Run.objects.filter(pk=run.pk).update(result={})  # its scores are counted while it plays
+    link = f"/traces/first/?run={run.pk}&amp;achievement=place_table"
+    assert link in client.get(f"/runs/{run.pk}/").content.decode()
+    answer = client.get(link.replace("&amp;", "&"))
+    assert answer["Location"] == f"/traces/{games[1].pk}/?step=4"
+    html = client.get(answer["Location"]).content.decode()
+    assert 'href="/checkpoints/ck_tuned/"' in html
+    assert '<option value="base">its base: base</option>' in html

@@ -12,6 +12,7 @@ from apps.traces.queries.episodes import (
     list_labels,
 )
 from apps.traces.queries.facets import Facets, count_facets
+from apps.traces.queries.firsts import first_unlock
 from apps.traces.queries.forks import Branch, Fork, list_forks
 from apps.traces.queries.payload import (
     episode_steps,
@@ -39,6 +40,7 @@ __all__ = [
     "episode_steps",
     "find_episodes",
     "find_opening",
+    "first_unlock",
     "get_episode",
     "grpo_iteration",
     "list_episodes",

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Role
-from apps.checkpoints.queries import list_model_ids
+from apps.checkpoints.queries import find_model, list_model_ids
 from apps.launch import services as launch
 from apps.traces import queries, services
 from apps.traces.models import Episode
@@ -60,6 +60,15 @@ def filters_of(request: PageRequest) -> dict[str, Any]:
     return filters
 
 
+@require_safe
+@page()
+def first(request: PageRequest) -> HttpResponse:
+    """To the moment in which the games of the address first unlocked its `achievement`."""
+    query = queries.EpisodeQuery(**filters_of(request))
+    unlock = queries.first_unlock(project=request.actor.project, query=query)
+    return go(request, f"/traces/{unlock.episode_id}/?step={unlock.step}")
+
+
 @require_POST
 @page(Role.EDITOR)
 def bulk(request: PageRequest) -> HttpResponse:
@@ -103,6 +112,9 @@ def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
     found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
     turns = queries.load_turns(found.episode, messages=False)
     n_achievements = len(found.achievements)
+    project_id, name = request.actor.project.pk, found.episode.model
+    model = find_model(project_id, name) if name else None
+    base = model.base.model_id if model and model.base else None
     context = {
         **_forks(found),
         "turns": turns,
@@ -110,7 +122,9 @@ def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
         "problem": problem_of(found.episode.final_view),
         "unseen": found.episode.world_version == WORLD,  # imported, and we have no pictures
         "at_step": min(whole_of(request.GET, "step") or 0, found.episode.n_steps),
-        "models": [*SCRIPTED, *list_model_ids(request.actor.project.pk)],
+        "checkpoint": model,
+        "base": base,
+        "models": [*SCRIPTED, *(each for each in list_model_ids(project_id) if each != base)],
     }
     return draw(request, "traces/page.html", context)
 
