@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.utils.timezone import now
 
 from apps.accounts.queries import Actor
+from apps.accounts.saved import save_view
 from apps.accounts.services import create_api_key
 from apps.checkpoints.models import Checkpoint, CheckpointFile
 from apps.datasets.models import Dataset
@@ -44,6 +45,7 @@ class Estate(NamedTuple):
     webhook_id: int
     job_id: str = ""
     file_id: str = ""
+    view_id: int = 0
     path: str = "config.json"
     secret: str = "estate-secret"  # stands in every name: must never reach a stranger
 
@@ -93,7 +95,9 @@ def make_estate(actor: Actor) -> Estate:
     hook = Webhook.objects.create(
         project=project, url=f"https://example.org/{secret}", encrypted_secret="", seen_until=now()
     )
+    view = save_view(actor=actor, page="traces", name=secret, query="model=x")
     return Estate(
         run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk,
         made.key.pk, member.pk, actor.user.username, hook.pk, run.job_id, file.file_id,
+        view.pk,
     )  # fmt: skip

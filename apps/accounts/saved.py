@@ -18,9 +18,12 @@ PASSING = ("cursor", "csrfmiddlewaretoken")  # where one stands in the list, not
 MAX_NAME, MAX_QUERY, MAX_VIEWS = 60, 2000, 100
 
 
-def list_views(*, project: Project, page: str) -> list[SavedView]:
-    """The views of a page that this project keeps, by name."""
-    return list(SavedView.objects.filter(project=project, page=page).order_by("name"))
+def list_views(*, project: Project, page: str | None = None) -> list[SavedView]:
+    """The views that this project keeps, of one page or of all, by name."""
+    rows = SavedView.objects.filter(project=project).select_related("user")
+    if page is not None:
+        rows = rows.filter(page=page)
+    return list(rows.order_by("page", "name"))
 
 
 def save_view(*, actor: Actor, page: str, name: str, query: str) -> SavedView:

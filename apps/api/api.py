@@ -22,6 +22,7 @@ from apps.api.routers import (
     providers,
     runs,
     traces,
+    views,
     webhooks,
 )
 
@@ -51,5 +52,6 @@ for prefix, router in (
     ("", providers.router),
     ("", pipelines.router),
     ("", webhooks.router),
+    ("", views.router),
 ):
     api.add_router(prefix, router)

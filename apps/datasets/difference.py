@@ -7,8 +7,10 @@ import json
 from collections import Counter
 from typing import NamedTuple
 
+from apps.accounts.errors import Refused
+from apps.accounts.models import Project
 from apps.datasets.models import Dataset, DatasetEpisode
-from apps.datasets.queries import iter_lines
+from apps.datasets.queries import get_dataset, iter_lines
 from apps.datasets.records import Record
 
 MOST_BYTES = 256 * 1024 * 1024  # of each; 70 MB against 16 MB take 0.6 s
@@ -29,6 +31,25 @@ class Difference(NamedTuple):
     n_worlds_added: int
     n_worlds_removed: int
     n_worlds_kept: int
+
+
+def find_sides(
+    *, project: Project, dataset_id: int, other_id: int | None
+) -> tuple[Dataset, Dataset]:
+    """The datasets to compare, old and new: `other_id`, else the version before, and this one.
+
+    Raises Refused: 404 where one is not there, 422 for a first version without another.
+    """
+    new = get_dataset(project=project, dataset_id=dataset_id).dataset
+    chosen = other_id or new.parent_id
+    if chosen is None:
+        raise Refused(
+            "nothing_before",
+            f"{new.name} has no version before {new.version}.",
+            "Say with ?from=NUMBER which dataset to hold it against.",
+            status=422,
+        )
+    return get_dataset(project=project, dataset_id=chosen).dataset, new
 
 
 def compare_datasets(*, old: Dataset, new: Dataset) -> Difference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
 from apps.datasets import services
 from apps.datasets.difference import compare_datasets
@@ -71,6 +72,19 @@ def test_the_page_of_a_difference_reads_in_words(project, games, alice, client_o
     assert "no version before 1" in first.content.decode()
     linked = client_of(alice).get(f"/datasets/{new.pk}/").content.decode()
     assert f"/datasets/{new.pk}/diff/?from={new.parent_id}" in linked
+
+
+def test_a_program_reads_the_same_difference(project, games, alice, key_of):
+    _make(project, limit=1)
+    new, client = _make(project), Client(headers={"X-API-Key": key_of(alice)})
+    address = f"/api/v1/datasets/{new.pk}/diff"
+    found = client.get(address).json()
+    assert (found["n_added"], found["n_removed"], found["n_worlds_added"]) == (6, 0, 2)
+    assert (found["old"]["version"], found["new"]["version"]) == (1, 2)
+    assert found["added"][0]["messages"]
+    assert client.get(f"{address}?from={new.pk}").json()["n_kept"] == new.n_records
+    first = client.get(f"/api/v1/datasets/{new.parent_id}/diff")
+    assert (first.status_code, first.json()["error"]["code"]) == (422, "nothing_before")
 
 
 def test_a_stranger_compares_nothing(project, games, mallory, client_of):

@@ -59,7 +59,7 @@ def make_hostile(actor: Actor, announce: Callable[..., Checkpoint]) -> Estate:
     assert found is not None
     run, episode = hostile_run(found)
     keep_tokens(run, HOSTILE_TOKENS)
-    save_view(actor=found, page="traces", name=SHORT, query=f"model={LINK}")
+    view = save_view(actor=found, page="traces", name=SHORT, query=f"model={LINK}")
     config = launch.import_config(actor=found, text=TOML, name=EVIL)
     pipeline = hostile_pipeline(found, run)
     dataset = hostile_dataset(found)
@@ -78,7 +78,7 @@ def make_hostile(actor: Actor, announce: Callable[..., Checkpoint]) -> Estate:
     return Estate(
         run.pk, episode.pk, config.pk, dataset.pk, checkpoint.uid, provider.pk, pipeline.pk, key.pk,
         found.project.membership_set.get(user=found.user).pk, found.user.username,
-        hostile_hook(found).pk,
+        hostile_hook(found).pk, view_id=view.pk,
     )  # fmt: skip
 
 

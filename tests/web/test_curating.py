@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
 from apps.accounts import saved
 from apps.accounts.errors import Refused
@@ -160,3 +161,18 @@ def test_a_view_is_its_projects_own(actor, mallory, bob, client_of):
     assert client_of(bob).post("/saved/", {"delete": view.pk}).status_code == 403
     assert "mine" not in client_of(mallory).get("/traces/").content.decode()
     assert ">mine</a>" in client_of(bob).get("/traces/").content.decode()
+
+
+def test_a_program_saves_lists_and_forgets_views(project, alice, bob, key_of):
+    mine = Client(headers={"X-API-Key": key_of(alice)})
+    body = {"page": "traces", "name": "deaths", "query": "?ended=died&cursor=abc"}
+    made = mine.post("/api/v1/views", body, content_type="application/json")
+    assert made.status_code == 201
+    assert made.json()["links"] == {"page": "/traces/?ended=died"}
+    reader = Client(headers={"X-API-Key": key_of(bob)})
+    [row] = reader.get("/api/v1/views?page=traces").json()["items"]
+    assert (row["name"], row["query"], row["user"]) == ("deaths", "ended=died", "alice")
+    assert reader.get("/api/v1/views?page=runs").json()["items"] == []
+    assert reader.delete(f"/api/v1/views/{row['id']}").status_code == 403
+    assert mine.delete(f"/api/v1/views/{row['id']}").status_code == 204
+    assert not SavedView.objects.exists()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, cast
 
 from django.http import HttpRequest, StreamingHttpResponse
-from ninja import File, Form, Router, Schema, Status
+from ninja import File, Form, Query, Router, Schema, Status
 from ninja.files import UploadedFile
 
 from apps.accounts.models import Role
 from apps.accounts.services import record
 from apps.api.auth import actor_of
-from apps.api.shapes import Listed, RunDetailOut
+from apps.api.shapes import Listed, RowId, RunDetailOut
 from apps.datasets import queries, services
+from apps.datasets.difference import compare_datasets, find_sides
 from apps.datasets.models import Dataset
 from apps.runs import queries as run_queries
 from apps.traces.importing import request_upload
@@ -60,6 +61,21 @@ class DatasetOut(Schema):
         base = f"/api/v1/datasets/{row.pk}"
         links = {"self": base, "export": f"{base}/export", "page": f"/datasets/{row.pk}/"}
         return {**plain, "id": row.pk, "parent": row.parent_id, "run": row.run_id, "links": links}
+
+
+class DiffOut(Schema):
+    """From `old` to `new`. Records are null where a file is too large to be compared by them."""
+
+    old: DatasetOut
+    new: DatasetOut
+    n_added: int | None
+    n_removed: int | None
+    n_kept: int | None
+    added: list[dict[str, Any]]  # the first few, as are those removed
+    removed: list[dict[str, Any]]
+    n_worlds_added: int
+    n_worlds_removed: int
+    n_worlds_kept: int
 
 
 @router.get("/datasets", response=Listed[DatasetOut])
@@ -127,6 +143,19 @@ def get_dataset(request: HttpRequest, dataset_id: int) -> dict[str, Any]:
         "used_by": [run.pk for run in found.runs],
         "leaks": [leak._asdict() for leak in found.leaks],
     }
+
+
+@router.get("/datasets/{dataset_id}/diff", response=DiffOut)
+def diff_dataset(
+    request: HttpRequest,
+    dataset_id: int,
+    other: Annotated[RowId | None, Query(alias="from")] = None,
+) -> dict[str, Any]:
+    """What changed from dataset `from` (without it: the version before) to this one."""
+    project = actor_of(request).project
+    old, new = find_sides(project=project, dataset_id=dataset_id, other_id=other)
+    found = compare_datasets(old=old, new=new)
+    return {**found._asdict(), "old": DatasetOut.of(old), "new": DatasetOut.of(new)}
 
 
 @router.get("/datasets/{dataset_id}/export")

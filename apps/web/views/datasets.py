@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, Role
 from apps.datasets import queries, services
-from apps.datasets.difference import compare_datasets
+from apps.datasets.difference import compare_datasets, find_sides
 from apps.datasets.tokens import sample_of_dataset
 from apps.runs.queries import find_run, list_runs
 from apps.web.access import PageRequest, draw, go, page
@@ -92,23 +92,14 @@ def dataset_page(request: PageRequest, dataset_id: int) -> HttpResponse:
 @page()
 def diff(request: PageRequest, dataset_id: int) -> HttpResponse:
     """What changed from another dataset (`from`; without it the version before) to this one."""
-    project = request.actor.project
-    found = queries.get_dataset(project=project, dataset_id=dataset_id)
-    chosen = whole_of(request.GET, "from") or found.dataset.parent_id
-    if chosen is None:
-        raise Refused(
-            "nothing_before",
-            f"{found.dataset.name} has no version before {found.dataset.version}.",
-            "Say with ?from=NUMBER which dataset to hold it against.",
-            status=422,
-        )
-    old = queries.get_dataset(project=project, dataset_id=chosen).dataset
-    difference = compare_datasets(old=old, new=found.dataset)
-    return draw(
-        request,
-        "datasets/diff.html",
-        {"diff": difference, "found": found, "sides": (old, found.dataset)},
-    )
+    project, other = request.actor.project, whole_of(request.GET, "from")
+    sides = find_sides(project=project, dataset_id=dataset_id, other_id=other)
+    context = {
+        "diff": compare_datasets(old=sides[0], new=sides[1]),
+        "found": queries.get_dataset(project=project, dataset_id=dataset_id),
+        "sides": sides,
+    }
+    return draw(request, "datasets/diff.html", context)
 
 
 @require_safe
