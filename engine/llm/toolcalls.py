@@ -2,8 +2,9 @@
 
 Lives here: finding and checking the call. Not here: what its actions mean (`Task.read_call`).
 
-A structured call counts first. Without one the text is read: `<tool_call>{json}</tool_call>`, then
-the text forms `<action>a, b</action>`, `[action]a, b[/action]` and `ACTION: a, b`. Text inside
+A structured call counts first. Without one the text is read: `<tool_call>{json}</tool_call>`, an
+answer that is nothing but the JSON of a call (alone or in a fence, as Llama and Mistral write it),
+then the text forms `<action>a, b</action>`, `[action]a, b[/action]` and `ACTION: a, b`. Text inside
 `<think>` never counts. What cannot be used becomes a ReplyError whose message the model is told;
 nothing is guessed and nothing becomes a silent noop.
 """
@@ -25,6 +26,7 @@ _ACTION_FORMS = (
     re.compile(r"\[action\](.*?)(?:\[/action\]|\n|\Z)", re.DOTALL | re.IGNORECASE),
     re.compile(r"^[ \t*]*actions?[ \t*]*:[ \t*]*(.+)$", re.MULTILINE | re.IGNORECASE),
 )
+_FENCE = re.compile(r"\A```(?:json)?\s*(.*?)\s*```\Z", re.DOTALL)
 _SEPARATORS = re.compile(r"[\s,;]+")
 _MAX_TEXT = 200_000  # characters of free text that are searched
 _JSON_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -74,6 +76,9 @@ def find_text_calls(text: str, tools: Sequence[Mapping[str, Any]]) -> tuple[Tool
     tagged = [match.group(1) for match in _TAGGED.finditer(text)]
     if tagged:
         return tuple(_read_tagged(body, index) for index, body in enumerate(tagged))
+    bare = _read_bare(text)
+    if bare:
+        return bare
     listed = _list_tool(tools)
     if listed is None:
         return ()
@@ -99,6 +104,31 @@ def _read_tagged(body: str, index: int) -> ToolCall:
     arguments = record.get("arguments", {})
     raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
     return ToolCall(f"call_{index}", name, raw)
+
+
+def _read_bare(text: str) -> tuple[ToolCall, ...]:
+    """Calls of a text that is JSON and nothing else: one `{"name", "arguments"}` or a list of them.
+
+    Llama says "parameters" for the arguments.
+    """
+    text = _FENCE.sub(r"\1", text.strip())
+    if not text.startswith(("{", "[")):
+        return ()
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ()
+    records = found if isinstance(found, list) else [found]
+    calls = []
+    for index, record in enumerate(records):
+        if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+            return ()
+        arguments = record.get("arguments", record.get("parameters"))
+        if not isinstance(arguments, dict | str):
+            return ()
+        raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        calls.append(ToolCall(f"call_{index}", record["name"], raw))
+    return tuple(calls)
 
 
 def _split_words(body: str) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +56,10 @@ def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, record
 
 
-def training_template(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The chat template with `{% generation %}` around what the assistant says.
+def training_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The chat template with `{% generation %}` around what the assistant says; None: without.
 
-    Our own has the markers; for known families TRL brings one. Raises TrainingError for others.
+    Our own has the markers; for known families TRL brings one.
     """
     template = tokenizer.chat_template
     if isinstance(template, str) and "generation %}" in template.replace("-%}", "%}"):
@@ -67,11 +68,8 @@ def training_template(tokenizer: PreTrainedTokenizerBase) -> str:
 
     try:
         return str(get_training_chat_template(tokenizer) or template)
-    except ValueError as err:
-        raise TrainingError(
-            "the model's chat template does not mark what the assistant says",
-            hint="put {% generation %} … {% endgeneration %} around it in chat_template.jinja",
-        ) from err
+    except ValueError:
+        return None
 
 
 def encode_records(
@@ -85,23 +83,65 @@ def encode_records(
     About 0.25 ms a record.
     """
     template = training_template(tokenizer)
+    encode = partial(_encode_marked, template=template) if template else encode_spoken
     examples = []
     for number, record in records:
-        encoded = tokenizer.apply_chat_template(
-            record["messages"],
-            tools=record.get("tools"),
-            chat_template=template,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
-        ids = list(encoded["input_ids"])[-max_length:]
-        spoken = list(encoded["assistant_masks"])[-max_length:]
+        ids, spoken = encode(tokenizer, record)
+        ids, spoken = ids[-max_length:], spoken[-max_length:]
         labels = [token if said else IGNORED for token, said in zip(ids, spoken, strict=True)]
         if any(spoken):
             examples.append(Example(ids, labels, number))
     if not examples:
         raise TrainingError("the dataset has no record in which the assistant says something")
     return examples
+
+
+def _encode_marked(
+    tokenizer: PreTrainedTokenizerBase, record: dict[str, Any], *, template: str
+) -> tuple[list[int], list[int]]:
+    encoded = tokenizer.apply_chat_template(
+        record["messages"],
+        tools=record.get("tools"),
+        chat_template=template,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    return list(encoded["input_ids"]), list(encoded["assistant_masks"])
+
+
+def encode_spoken(
+    tokenizer: PreTrainedTokenizerBase, record: dict[str, Any]
+) -> tuple[list[int], list[int]]:
+    """The same without marks: what the template adds for an answer behind the prompt for it.
+
+    An answer ends with its stop token; the line break that some templates put behind it is not
+    the assistant's. Raises TrainingError for a template that changes what went before.
+    """
+    messages, tools = record["messages"], record.get("tools")
+    render = partial(
+        tokenizer.apply_chat_template, tools=tools, tokenize=False, enable_thinking=False
+    )
+    whole, spans = str(render(messages)), list[tuple[int, int]]()
+    for index, message in enumerate(messages):
+        if message.get("role") == "assistant":
+            start = len(prompt := str(render(messages[:index], add_generation_prompt=True)))
+            after = str(render(messages[: index + 1]))
+            stop = after.rfind(str(tokenizer.eos_token), start)
+            end = stop + len(str(tokenizer.eos_token)) if stop >= 0 else len(after)
+            if whole[:start] != prompt or whole[:end] != after[:end]:
+                raise TrainingError(
+                    "the model's chat template does not tell what the assistant says: it writes "
+                    "an answer otherwise than the prompt for it begins",
+                    hint="put {% generation %} … {% endgeneration %} around it in "
+                    "chat_template.jinja",
+                )
+            spans.append((start, end))
+    encoded = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    spoken = [
+        int(any(start <= first and last <= end for start, end in spans) and first < last)
+        for first, last in encoded["offset_mapping"]
+    ]
+    return list(encoded["input_ids"]), spoken
 
 
 def token_pieces(example: Example, tokenizer: PreTrainedTokenizerBase) -> list[Piece]:

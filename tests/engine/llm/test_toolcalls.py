@@ -50,6 +50,9 @@ def test_a_structured_call_counts_before_the_text():
     [
         f'<tool_call>\n{{"name": "interact_many", "arguments": {BOTH}}}\n</tool_call>',
         f'<tool_call>{{"name": "interact_many", "arguments": {json.dumps(BOTH)}}}',
+        f'{{"name": "interact_many", "arguments": {BOTH}}}',
+        f'```json\n{{"name": "interact_many", "parameters": {BOTH}}}\n```',
+        f'[{{"name": "interact_many", "arguments": {BOTH}}}]',
         "I will.\n<action>do, move_left</action>",
         "<action>do</action> and then <action>move_left</action>",
         "[action]do, move_left[/action]",
