@@ -1,7 +1,8 @@
 """`Idempotency-Key`: the same POST twice makes one thing and gets the first answer again.
 
 The key belongs to the caller and to one request body. The row is inserted before the work starts,
-so of two requests at the same moment one works and the other is told to wait.
+so of two requests at the same moment one works and the other is told to wait. What an answer shows
+once (`shown_once.py`) is not kept: the repeated answer says so in its place.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from apps.accounts.errors import Refused
 from apps.accounts.queries import actor_of_request
 from apps.api.errors import error_body
 from apps.api.models import IdempotentAnswer
+from apps.api.shown_once import secrets_of, without_secrets
 
 View = Callable[..., HttpResponse]
 
@@ -44,7 +46,7 @@ def idempotent(view: View) -> View:
         except BaseException:
             row.delete()
             raise
-        _keep(row, response)
+        _keep(row, response, secrets_of(request))
         return response
 
     return run_once
@@ -87,11 +89,12 @@ def _claim(
     return row, response
 
 
-def _keep(row: IdempotentAnswer, response: HttpResponse) -> None:
-    """Store an answer; a server error is not one, so the caller may try again."""
+def _keep(row: IdempotentAnswer, response: HttpResponse, secrets: frozenset[str]) -> None:
+    """Store an answer without its secrets; a server error is none: the caller may try again."""
     kind = response.headers.get("Content-Type", "")
     if response.status_code >= 500 or response.streaming or not kind.startswith("application/json"):
         row.delete()
         return
-    row.status, row.body = response.status_code, json.loads(response.content)
+    row.status = response.status_code
+    row.body = without_secrets(json.loads(response.content), secrets)
     row.save(update_fields=["status", "body"])

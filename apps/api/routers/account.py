@@ -13,6 +13,7 @@ from apps.accounts import queries, services
 from apps.accounts.models import ApiKey, Role
 from apps.api.auth import actor_of
 from apps.api.shapes import KeyOut, Listed
+from apps.api.shown_once import ShownOnce, ShowsOnce
 from apps.runs import queries as run_queries
 from apps.runs.queries.disk import list_biggest, measure_disk
 
@@ -25,6 +26,12 @@ class KeyIn(Schema):
     name: str
     scopes: list[str] = ["read"]
     expires_at: datetime | None = None
+
+
+class NewKeyOut(KeyOut, ShowsOnce):
+    """A key just made; `key` is its clear text."""
+
+    key: ShownOnce
 
 
 @router.get("/me")
@@ -47,7 +54,7 @@ def list_keys(request: HttpRequest) -> dict[str, Any]:
     return {"items": [KeyOut.of(key) for key in queries.list_keys(actor.project)], "next": None}
 
 
-@router.post("/keys", response={201: dict[str, Any]})
+@router.post("/keys", response={201: NewKeyOut})
 def create_key(request: HttpRequest, body: KeyIn) -> Status[dict[str, Any]]:
     """Make a key; `key` in the answer is its clear text, shown this once."""
     actor = actor_of(request)

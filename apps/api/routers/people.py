@@ -13,6 +13,7 @@ from apps.accounts.audit import list_audit
 from apps.accounts.models import Project, Role
 from apps.api.auth import actor_of
 from apps.api.shapes import Listed, MemberOut, RowId
+from apps.api.shown_once import ShownOnce, ShowsOnce
 
 router = Router(tags=["people"])
 
@@ -30,10 +31,10 @@ class RoleIn(Schema):
     role: str
 
 
-class InvitedOut(MemberOut):
-    """A member just added; `password` is a new account's one-time one, shown this once."""
+class InvitedOut(MemberOut, ShowsOnce):
+    """A member just added; `password` is a new account's one-time one, "" for an older account."""
 
-    password: str
+    password: ShownOnce
 
 
 class ProjectIn(Schema):

@@ -12,6 +12,7 @@ from apps.accounts.models import Role
 from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
 from apps.api.shapes import Listed
+from apps.api.shown_once import ShownOnce, ShowsOnce
 from apps.launch.queries.webhooks import delivery_row, list_webhooks
 from apps.launch.services import webhooks as services
 
@@ -47,6 +48,14 @@ class WebhookOut(Schema):
     deliveries: list[DeliveryOut]
 
 
+class NewWebhookOut(ShowsOnce):
+    """A webhook just made; `secret` signs each call to it."""
+
+    id: int
+    url: str
+    secret: ShownOnce
+
+
 @router.get("/webhooks", response=Listed[WebhookOut])
 def webhooks(request: HttpRequest) -> dict[str, Any]:
     """The project's webhooks with their last answers."""
@@ -57,7 +66,7 @@ def webhooks(request: HttpRequest) -> dict[str, Any]:
     return {"items": items, "next": None}
 
 
-@router.post("/webhooks", response={201: dict[str, Any]})
+@router.post("/webhooks", response={201: NewWebhookOut})
 def create_webhook(request: HttpRequest, body: WebhookIn) -> Status[dict[str, Any]]:
     """Tell an address of every end from now on; `secret` signs each call, shown this once."""
     made = services.create_webhook(actor=_admin(request), url=body.url)
