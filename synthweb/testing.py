@@ -86,7 +86,7 @@ def postgres_tests() -> list[str]:
 
 def postgres_faults() -> list[str]:
     """Promises whose races the database decides: who holds a shard, what is stored once."""
-    names = "r01_worker_killed r03_supervisor_killed r14_cancel r15_idempotency"
+    names = "r01_worker_killed r03_supervisor_killed r14_cancel r15_idempotency r20_holder_paused"
     files = [
         f"tests/faults/test_{name}.py" for name in f"{names} r25_crash_while_ingesting".split()
     ]

@@ -118,7 +118,9 @@ class _Attempt:
                 return exit_code
             if keeper.lost.is_set():
                 child.kill()
-                raise LeaseLost(f"Attempt {self.claim.token} of shard {self.claim.shard_id} lost.")
+                raise LeaseLost(
+                    f"Attempt {self.claim.token} of shard {self.claim.shard_id} was replaced."
+                )
             if keeper.cancel.is_set():
                 keeper.tell(CANCEL)
             if keeper.cancel.is_set() or self.stopping.is_set():

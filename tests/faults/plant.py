@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -92,6 +94,21 @@ class Plant:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def pause(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGSTOP, to this process alone, at a moment when it holds no lock of SQLite.
+
+        One that sleeps in a transaction keeps that file from everybody, as long as it sleeps;
+        Postgres ends such a transaction by itself (synthweb/databases.py).
+        """
+        status = psutil.Process(process.pid).status
+        while True:
+            process.send_signal(signal.SIGSTOP)
+            wait_until(lambda: status() == psutil.STATUS_STOPPED, "a process to stand still")
+            if connection.vendor != "sqlite" or _may_write(connection.settings_dict["NAME"]):
+                return
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.05)  # let it come out of its transaction
+
     def stop_all(self) -> None:
         for process in self.started:
             if process.poll() is None:
@@ -103,6 +120,17 @@ class Plant:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _may_write(database: str) -> bool:
+    """Whether nobody stands in a transaction for longer than a moment."""
+    with closing(sqlite3.connect(database, timeout=1.0)) as there:
+        try:
+            there.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        there.rollback()
+        return True
 
 
 @contextmanager
