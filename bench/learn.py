@@ -45,6 +45,7 @@ from engine.rollout.scores import PairedDifference, bootstrap_mean, paired_diffe
 from engine.rollout.views import LiveViews
 from engine.train.policy import load_policy
 from engine.train.rl_play import Player
+from engine.train.samplers import OwnSampler
 
 FIRST_WORLD = 20_000  # held out; games to imitate from 300000, reward from 1000000 on
 BASE_OF = {"base": "", "sft": "base", "rl_base": "base", "rl_sft": "sft", "control": "sft"}
@@ -163,7 +164,7 @@ class Bench:
         for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
             asked = dataclasses.replace(plan, temperature=temperature)
             views = LiveViews(lambda _: None, "")
-            player = Player(asked, policy.model, policy.tokenizer, views, Cancellation())
+            player = Player(asked, OwnSampler(policy), views, Cancellation())
             played = [trace.summary for trace in player.evaluate().traces]
             figures[name] = [summary.n_achievements for summary in played]
             figures["rates"] = {

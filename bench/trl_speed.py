@@ -21,6 +21,7 @@ from engine.rollout.views import LiveViews
 from engine.train.grpo import Learner, Options, Sample, collate
 from engine.train.policy import load_policy
 from engine.train.rl_play import Player
+from engine.train.samplers import OwnSampler
 
 MICRO, ACCUMULATE, N_TURNS = 64, 4, 1024
 
@@ -46,7 +47,7 @@ def _turns(checkpoint: Path, config: dict[str, Any]) -> tuple[list[Sample], int]
     policy = load_policy(checkpoint, "full", plan.lora, None)
     policy.model.eval()
     views = LiveViews(lambda _: None, "")
-    player = Player(plan, policy.model, policy.tokenizer, views, Cancellation())
+    player = Player(plan, OwnSampler(policy), views, Cancellation())
 
     async def forget(_: Any) -> None: ...
 

@@ -36,7 +36,7 @@ def prepare_inputs(run: Run, attempt_id: int) -> Prepared:
     Raises ConfigError when something was deleted meanwhile, StorageError when fetching failed.
     """
     environment: dict[str, str] = {}
-    parts = {"policy": _policy, "task_app": _task_app}
+    parts = {"policy": _policy, "task_app": _task_app, "vllm": _generator}
     inputs = {
         name: _with_path(run, value) for name, value in run.inputs.items() if name not in parts
     }
@@ -98,6 +98,16 @@ def _task_app(
         environment[task_app.setdefault("key_env", TASK_APP_KEY)] = key_of(_provider(run, task_app))
     task_app["address"] = check_url(task_app["url"]).address  # pinned for the whole attempt
     return task_app
+
+
+def _generator(
+    run: Run, attempt_id: int, server: dict[str, Any], environment: dict[str, str]
+) -> dict[str, Any]:
+    """The vLLM server with the address that was checked and the name of its key."""
+    if server.get("provider_id"):
+        environment[server.setdefault("key_env", PROVIDER_KEY)] = key_of(_provider(run, server))
+    server["address"] = check_url(server["url"]).address  # pinned for the whole attempt
+    return server
 
 
 def _provider(run: Run, named: dict[str, Any]) -> Provider:

@@ -6,72 +6,19 @@ with FSDP or DeepSpeed, and vLLM's arguments. What is printed here is what runs 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from engine.config.hardware import Parallelism
-from engine.config.memory import GIB, HELD, Part, Sharding, Work, estimate, gpu_bytes, kv_cache
+from engine.config.launch_plan import Cluster, LaunchPlan
+from engine.config.launching_rl import plan_rl
+from engine.config.memory import GIB, HELD, Sharding, Work, estimate, gpu_bytes
 from engine.config.model_sizes import ModelSize
 from engine.config.rl import RlConfig
-from engine.config.rl_plan import RlPlan
 from engine.config.section import Section
 from engine.config.sft import SftConfig
 
 NOT_RUN = "not yet run on a GPU: this launch is made as documented, no test has run it there"
 SizeOf = Callable[[str], ModelSize | None]
-
-
-class Cluster(NamedTuple):
-    """Machines that a training may use; no GPU means one CPU."""
-
-    nodes: int
-    gpus: int  # of each
-    gpu_type: str | None
-
-    def __str__(self) -> str:
-        if not self.gpus:
-            return "CPU"
-        return f"{self.nodes} × {self.gpus} {self.gpu_type or 'GPU'}"
-
-
-@dataclass
-class LaunchPlan:
-    """What a launch would start. `refusals` say why it cannot."""
-
-    queue: str  # the Celery queue whose worker starts it
-    devices: list[str] = field(default_factory=list)
-    processes: int = 1
-    commands: list[str] = field(default_factory=list)
-    memory: list[Part] = field(default_factory=list)
-    device_bytes: int | None = None
-    too_large: str = ""  # the refusal that is about memory
-    notes: list[str] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-
-    def lines(self) -> list[str]:
-        """The plan as people read it."""
-        total = sum(part.size_bytes for part in self.memory)
-        shown = [f"queue {self.queue}, {self.processes} training process(es)", *self.devices]
-        shown += [f"$ {command}" for command in self.commands]
-        shown += [f"{p.name:12} {p.size_bytes / GIB:9.3f} GiB  = {p.formula}" for p in self.memory]
-        if self.memory:
-            room = f" of {self.device_bytes / GIB:.0f} GiB" if self.device_bytes else ""
-            shown.append(f"{'a device':12} {total / GIB:9.3f} GiB{room}")
-        shown += [f"note: {note}" for note in self.notes]
-        return shown + [f"cannot run: {refusal}" for refusal in self.refusals]
-
-
-def read_cluster(text: str, gpu_type: str | None = None) -> Cluster:
-    """`"8"`, `"2x8"`, `"2x8 H100"`, `"cpu"`. Raises ValueError."""
-    words = text.strip().lower()
-    if words == "cpu":
-        return Cluster(1, 0, None)
-    match = re.fullmatch(r"(?:(\d{1,4})\s*[x×]\s*)?(\d{1,4})(?:\s+([\w-]+))?", words)
-    if not match or int(match[2]) < 1 or int(match[1] or 1) < 1:
-        raise ValueError(f"{text!r} is no number of GPUs: write 1, 8, 2x8, 2x8 H100 or cpu.")
-    return Cluster(int(match[1] or 1), int(match[2]), (match[3] or gpu_type or "").upper() or None)
 
 
 def plan_launch(
@@ -105,7 +52,7 @@ def plan_training(
     if isinstance(config, SftConfig):
         made = _plan_sft(config, size, there, run_dir)
     else:
-        made = _plan_rl(config, size, there, run_dir)
+        made = plan_rl(config, size, there, run_dir)
     return _judged(made, there, size, memory_bytes)
 
 
@@ -181,78 +128,6 @@ def _plan_sft(
         f"{plan.batch_size * plan.gradient_accumulation_steps * made.processes} records a step"
     )
     return made
-
-
-def _plan_rl(config: RlConfig, size: ModelSize | None, there: Cluster, run_dir: str) -> LaunchPlan:
-    plan, topology = config.plan(), config.topology
-    total = there.gpus * there.nodes
-    n_vllm = topology.gpus_for_vllm if topology.gpus_for_vllm is not None else total // 2
-    n_train = topology.gpus_for_training or max(total - n_vllm, 1)
-    made = LaunchPlan("train", [], 1)
-    if not there.gpus or total == 1:
-        made.devices = [f"{there}: training and generation in turns, in one process"]
-        made.commands = [f"python -m engine {run_dir}"]
-        kv = plan.concurrency * 4096
-    else:
-        kv = 0
-        _split(made, config, (n_vllm, n_train, total), run_dir)
-    if size is not None:
-        work = Work(
-            size, plan.method, plan.lora.r, "none", max(made.processes, 1), plan.micro_batch,
-            _turn_tokens(plan),
-            recompute=False, on_cpu=not there.gpus, kv_tokens=kv,
-        )  # fmt: skip
-        made.memory = estimate(work)
-        if made.processes > 1 and config.vllm.max_model_len:
-            made.notes.append(_of_vllm(size, config, config.vllm.max_model_len))
-    return made
-
-
-def _turn_tokens(plan: RlPlan) -> int:
-    """A turn's prompt, as the tasks here write them in words of a large tokenizer, and answer."""
-    prompt = 256 if plan.options.get("observation") in (None, "compact") else 1024
-    return prompt + plan.max_tokens
-
-
-def _split(made: LaunchPlan, config: RlConfig, gpus: tuple[int, int, int], run_dir: str) -> None:
-    """Generation on some GPUs, training on others."""
-    n_vllm, n_train, total = gpus
-    n_ref = config.topology.gpus_for_ref or 0
-    tensor = config.vllm.tensor_parallel_size or config.topology.tensor_parallel or 1
-    made.processes = n_train
-    made.devices = [
-        f"GPU 0–{n_vllm - 1}: vLLM, tensor parallel {tensor}",
-        f"GPU {n_vllm}–{n_vllm + n_train - 1}: training",
-    ]
-    vllm = ["vllm", "serve", config.plan().model, "--tensor-parallel-size", str(tensor)]
-    if config.vllm.max_model_len:
-        vllm += ["--max-model-len", str(config.vllm.max_model_len)]
-    if config.plan().method != "full":
-        vllm += ["--enable-lora", "--max-lora-rank", str(config.plan().lora.r)]
-    cluster = Cluster(1, n_train, None)
-    tail = ["-m", "engine.jobs.ranks", run_dir]
-    train = accelerate_command(cluster, n_train, "none", Parallelism(), tail)
-    made.commands = [" ".join(vllm), " ".join(train)]
-    if n_ref:
-        made.notes.append(f"{n_ref} GPU(s) for a reference stay idle: the loss keeps its own")
-    if n_vllm + n_train + n_ref > total:
-        made.refusals.append(
-            f"{n_vllm} GPUs for vLLM, {n_train} for training and {n_ref} for a reference are more "
-            f"than the {total} there are: lower topology.gpus_for_training"
-        )
-    if n_vllm and n_vllm % tensor:
-        made.refusals.append(f"{n_vllm} GPUs for vLLM cannot be shared by {tensor} a layer")
-    made.refusals.append(
-        "reinforcement learning trains and generates in one process so far: use one GPU"
-    )
-
-
-def _of_vllm(size: ModelSize, config: RlConfig, length: int) -> str:
-    tokens = length * config.plan().concurrency
-    part = kv_cache(size, tokens)
-    weights = size.n_params * 2
-    whole = (part.size_bytes + weights) / GIB
-    return f"vLLM wants {whole:.1f} GiB over its GPUs: P·2 + {part.formula}"
 
 
 def asked_cluster(config: SftConfig | RlConfig) -> Cluster:

@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from engine.config.hardware import Compute
 from engine.config.play_sections import EnvConfig, Family, Observation, PolicySection
+from engine.config.rl_generation import Reference, RlTopology, Vllm, WeightSync
 from engine.config.rl_loss import RlLoss
 from engine.config.rl_plan import RlPlan, make_plan
 from engine.config.section import Section, Table, Tag, gpu_only, not_used
 from engine.config.sft import Lora
+from engine.config.vllm_command import why_not
 
-REFERENCE = "the loss has no reference model, so no server for one is started"
 JUDGED = "rewards come from the task app, not from a judge"
 
 
@@ -35,45 +36,6 @@ class Services(Section):
     """The task app; without one, or with a placeholder, games are played on this machine."""
     judge_url: str | None = not_used(None, JUDGED, max_length=500)
     """Synth's judge."""
-
-
-class RlTopology(Section):
-    """How Synth splits its GPUs."""
-
-    type: str | None = gpu_only(None)
-    """Name of the split, such as single_node_split."""
-    gpus_for_vllm: int | None = gpu_only(None, ge=0)
-    """GPUs that generate."""
-    gpus_for_training: int | None = gpu_only(None, ge=0)
-    """GPUs that train."""
-    gpus_for_ref: int | None = gpu_only(None, ge=0)
-    """GPUs that score with the reference model."""
-    tensor_parallel: int | None = gpu_only(None, ge=1)
-    """GPUs that share one layer."""
-
-
-class Vllm(Section):
-    """The generator on GPUs."""
-
-    tensor_parallel_size: int | None = gpu_only(None, ge=1)
-    """GPUs that share one layer."""
-    max_model_len: int | None = gpu_only(None, ge=1)
-    """Longest prompt and answer together, in tokens."""
-
-
-class Reference(Section):
-    """Synth's server for the reference model."""
-
-    placement: str | None = not_used(None, REFERENCE)
-    """Where it runs."""
-    port: int | None = not_used(None, REFERENCE, ge=1, le=65_535)
-    """Its port."""
-    tp: int | None = not_used(None, REFERENCE, ge=1)
-    """GPUs that share one layer."""
-    health_max_wait_s: float | None = not_used(None, REFERENCE, ge=0)
-    """How long Synth waits for it."""
-    health_interval_ms: float | None = not_used(None, REFERENCE, ge=0)
-    """How often Synth asks for it."""
 
 
 class RlModel(Section):
@@ -129,23 +91,6 @@ class RlEvaluation(Section):
     """Iterations between two evaluations."""
     seeds: list[int] = Field([], max_length=100_000)
     """The worlds; never those of training."""
-
-
-class WeightSync(Section):
-    """How the generator gets the trained weights."""
-
-    enable: bool = gpu_only(True)
-    """Whether it gets them at all."""
-    targets: list[str] = gpu_only([])
-    """Which servers get them."""
-    weight_sync_interval: int | None = gpu_only(None, ge=1)
-    """Iterations between two hand-overs."""
-    mode: str | None = gpu_only(None)
-    """How they travel."""
-    direct: bool | None = gpu_only(None)
-    """From GPU to GPU."""
-    verify_every_k: int | None = gpu_only(None, ge=0)
-    """Compare both sides every so many hand-overs."""
 
 
 class RlTraining(Section):
@@ -277,6 +222,8 @@ class RlConfig(Section):
             raise ValueError(
                 f"{plan.episodes} episodes an iteration are no whole groups of {plan.group_size}."
             )
+        if plan.generation.url and (reason := why_not(plan)):
+            raise ValueError(f"vllm.url: vLLM cannot generate for this training: {reason}.")
         return self
 
     def plan(self) -> RlPlan:

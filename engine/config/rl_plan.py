@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.config.play_sections import StepRewards, is_math
+from engine.config.rl_generation import Generation, make_generation
 from engine.config.rl_loss import RlLoss
 from engine.config.sft import Lora, Method
 
@@ -59,6 +60,7 @@ class RlPlan:
     evaluation_seeds: tuple[int, ...]
     evaluation_options: dict[str, Any]
     evaluate_every: int
+    generation: Generation
 
 
 def make_plan(config: RlConfig) -> RlPlan:
@@ -109,6 +111,7 @@ def make_plan(config: RlConfig) -> RlPlan:
             _math_options(config, config.data.evaluation_split) if math else _options(config)
         ),
         evaluate_every=config.evaluation.every_n_iters,
+        generation=make_generation(config),
     )
 
 

@@ -1,8 +1,9 @@
 """Run kind `rl`: learn from reward, from a base model or a checkpoint.
 
-inputs: `base` {path, model_id}. `resume` names the last complete checkpoint. How it is trained:
-`engine/train/rl.py`. The first games of each group become traces, so every world that was trained
-on is in the run's rows; the games on `evaluation.seeds` are measured and not kept.
+inputs: `base` {path, model_id}; `task_app` (`elsewhere.py`), `vllm` (`generation.py`). `resume`
+names the last complete checkpoint. How it is trained: `engine/train/rl.py`. The first games of each
+group become traces, so every world that was trained on is in the run's rows; the games on
+`evaluation.seeds` are measured and not kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from engine.config import RlConfig, load_json
 from engine.config.rl_plan import RlPlan
 from engine.errors import Cancelled, ConfigError
 from engine.jobs.elsewhere import make_remote_games
+from engine.jobs.generation import choose_gpus, open_sampler
 from engine.jobs.job import Job
 from engine.jobs.sft import KEPT_CHECKPOINTS, announce_checkpoint, find_resume, prepare_threads
 from engine.rollout.views import LiveViews
@@ -92,7 +94,7 @@ def run(job: Job) -> dict[str, Any]:
     from engine.train.rl import RlTrainer
 
     plan, base = _plan(job), _base(job)
-    resume = find_resume(job)
+    resume, places = find_resume(job), choose_gpus(job, plan)
     policy = load_policy(Path(base["path"]), plan.method, plan.lora, resume)
     n_trained = sum(p.numel() for p in policy.model.parameters() if p.requires_grad)
     job.events.log(
@@ -101,12 +103,15 @@ def run(job: Job) -> dict[str, Any]:
     )
     reporter, remote = JobReporter(job, plan), _remote(job, plan)
     folder = job.directory / "checkpoints"
-    trainer = RlTrainer(plan, policy, folder, reporter, reporter.views, job.cancelled, remote)
-    if resume is not None:
-        job.events.log(f"going on from checkpoint {resume.name}")
-        trainer.resume(resume)
     try:
-        outcome = trainer.train(resume)
+        with open_sampler(job, plan, policy, Path(base["path"]), places) as sampler:
+            trainer = RlTrainer(
+                plan, policy, folder, reporter, reporter.views, job.cancelled, remote, sampler
+            )
+            if resume is not None:
+                job.events.log(f"going on from checkpoint {resume.name}")
+                trainer.resume(resume)
+            outcome = trainer.train(resume)
     finally:
         reporter.writer.shutdown()
     if outcome.stopped == "cancelled":

@@ -10,17 +10,16 @@ with every reply, so nothing is ever encoded again. Two ways to wait:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.llm.types import ChatRequest, Reply, ToolCall, Usage
+from engine.llm.types import ChatRequest, Reply
 from engine.serve.batch import Batch, Row
 from engine.serve.prefixes import Prefixes
-from engine.serve.replies import find_calls
+from engine.serve.sampled import call_seed, encode_prompt, read_sampled
 from engine.serve.worker import seeded_generator
 
 
@@ -68,12 +67,12 @@ class DirectPolicy:
         """The answer of the model as it is now."""
         started, sampling = time.perf_counter(), request.sampling
         row = Row(
-            prompt=self._encode(request),
+            prompt=encode_prompt(self.tokenizer, request),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
             stop_ids=self.stop_ids,
-            generator=seeded_generator(_number(self.salt, request.turn_key)),
+            generator=seeded_generator(call_seed(self.salt, request.turn_key)),
         )
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asked = _Asked(row, request.turn_key, future, started)
@@ -140,44 +139,13 @@ class DirectPolicy:
         if rows:
             self._batch.join(rows)
 
-    def _encode(self, request: ChatRequest) -> list[int]:
-        text = self.tokenizer.apply_chat_template(
-            request.messages,
-            tools=request.tools or None,
-            add_generation_prompt=True,
-            tokenize=False,
-            enable_thinking=False,
-        )
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
     def _reply(self, asked: _Asked, request: ChatRequest) -> Reply:
         row = asked.row
-        kept = [token for token in row.completion if token not in self.stop_ids]
-        text = str(self.tokenizer.decode(kept, skip_special_tokens=True))
-        content, found = find_calls(text) if request.tools else (text, [])
-        calls = tuple(
-            ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
-            for call in found
-        )
         self.n_tokens += len(row.prompt) + len(row.completion)
-        ended = time.perf_counter()
-        return Reply(
-            content=content,
-            tool_calls=calls,
-            finish_reason="tool_calls"
-            if calls and row.finish_reason == "stop"
-            else row.finish_reason,
+        return read_sampled(
+            self.tokenizer, request, row.prompt, row.completion, row.logprobs, row.finish_reason,
+            stop_ids=self.stop_ids,
             model=self.name,
-            usage=Usage(len(row.prompt), len(row.completion)),
             queue_ms=(asked.joined - asked.asked) * 1000,
-            model_ms=(ended - asked.joined) * 1000,
-            prompt_ids=tuple(row.prompt),
-            completion_ids=tuple(row.completion),
-            logprobs=tuple(row.logprobs),
-        )
-
-
-def _number(salt: str, key: tuple[int, int, int]) -> int:
-    """63 bits decided by salt and key alone."""
-    digest = hashlib.blake2b(f"{salt}:{key}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 1
+            model_ms=(time.perf_counter() - asked.joined) * 1000,
+        )  # fmt: skip

@@ -23,7 +23,8 @@ def load_policy(base: Path, method: Method, lora: Lora, resume: Path | None) -> 
     Raises TrainingError.
     """
     if method == "full":
-        return TrainedPolicy(*load_model(resume or base))
+        model, tokenizer = load_model(resume or base)
+        return TrainedPolicy(save_memory(model), tokenizer)
     model = load_weights(weights_folder(base), four_bit=method == "qlora")
     if method == "qlora":
         from peft import prepare_model_for_kbit_training
@@ -31,7 +32,8 @@ def load_policy(base: Path, method: Method, lora: Lora, resume: Path | None) -> 
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     going_on = resume or (base if is_adapter(base) else None)
     if going_on is not None:
-        return TrainedPolicy(attach(model, going_on, trainable=True), load_tokenizer(base))
+        model = attach(model, going_on, trainable=True)
+        return TrainedPolicy(save_memory(model), load_tokenizer(base))
     from peft import LoraConfig, get_peft_model
 
     adapter = LoraConfig(
@@ -41,4 +43,16 @@ def load_policy(base: Path, method: Method, lora: Lora, resume: Path | None) -> 
         target_modules=lora.target_modules,
         task_type="CAUSAL_LM",
     )
-    return TrainedPolicy(get_peft_model(model, adapter), load_tokenizer(base))
+    model = get_peft_model(model, adapter)
+    return TrainedPolicy(save_memory(model), load_tokenizer(base))
+
+
+def save_memory(model: Any, *, anywhere: bool = False) -> Any:
+    """On a GPU, compute activations twice instead of keeping them: of whole batches of turns they
+    would take more than weights and optimiser. Generation is not affected.
+
+    anywhere: on a CPU too, where it only costs time.
+    """
+    if anywhere or model.device.type == "cuda":
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model

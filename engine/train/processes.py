@@ -14,6 +14,11 @@ def n_gpus() -> int:
     return int(torch.cuda.device_count())
 
 
+def use_gpu(index: int) -> None:
+    """Load and train on this one from here on. Call it before a model is loaded."""
+    torch.cuda.set_device(index)
+
+
 def is_shared() -> bool:
     """Whether several processes train together."""
     return bool(distributed.is_available() and distributed.is_initialized())

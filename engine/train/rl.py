@@ -33,6 +33,7 @@ from engine.train.policy import TrainedPolicy
 from engine.train.rl_figures import evaluation_figures, game_figures, time_figures
 from engine.train.rl_play import Played, Player, make_samples, reward_parts
 from engine.train.rl_remote import RemoteGames
+from engine.train.samplers import OwnSampler, Sampler
 from engine.train.schedule import Clock
 
 STATE_FILE = "trainer_state.json"
@@ -75,10 +76,12 @@ class RlTrainer:
         views: LiveViews,
         cancelled: Cancellation,
         remote: RemoteGames | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
         self.plan, self.policy, self.folder, self.reporter = plan, policy, folder, reporter
         self.cancelled = cancelled
-        self.player = Player(plan, policy.model, policy.tokenizer, views, cancelled, remote)
+        self.sampler: Sampler = sampler or OwnSampler(policy)
+        self.player = Player(plan, self.sampler, views, cancelled, remote)
         self.learner = Learner(policy.model, int(policy.tokenizer.pad_token_id), _options(plan))
         self.clock = Clock(plan.max_seconds)
         self.diagnostics = Diagnostics()
@@ -124,6 +127,7 @@ class RlTrainer:
         played = self.player.play(number, self.reporter.store)
         if self.cancelled.is_set():
             return False
+        values |= self.sampler.check([turn for trace in played.traces for turn in trace.turns])
         values |= self._learn(number, played)
         self.iteration = number
         self.metrics |= values
@@ -173,10 +177,16 @@ class RlTrainer:
                 wall_s=played.wall_s,
                 generate_s=played.generate_s,
                 train_s=time.perf_counter() - started,
+                sync_s=self._sync_s(),
                 n_tokens=played.n_tokens,
                 n_trained=n_trained * plan.loss.updates,
             ),
         }
+
+    def _sync_s(self) -> float:
+        """Seconds that handing weights over took since the last time this was asked."""
+        spent, self.sampler.sync_s = self.sampler.sync_s, 0.0
+        return spent
 
     def _rate(self, number: int) -> float:
         """The learning rate of an iteration: up within the warm-up, then evenly down to the end."""
@@ -189,7 +199,7 @@ class RlTrainer:
     def _evaluate(self) -> dict[str, float]:
         if not self.plan.evaluation_seeds:
             return {}
-        return evaluation_figures(self.player.evaluate().traces)
+        return evaluation_figures(self.player.evaluate(self.iteration + 1).traces)
 
     def _last_evaluation(self) -> None:
         """The finished weights on the held-out worlds, shown at the iteration that would follow."""

@@ -57,15 +57,21 @@ def evaluation_figures(traces: Sequence[Trace]) -> dict[str, float]:
 
 
 def time_figures(
-    *, wall_s: float, generate_s: float, train_s: float, n_tokens: int, n_trained: int
+    *,
+    wall_s: float,
+    generate_s: float,
+    train_s: float,
+    sync_s: float,
+    n_tokens: int,
+    n_trained: int,
 ) -> dict[str, float]:
-    """Where an iteration's time went. The weights are trained and sampled from in one place, so
-    handing them over takes no time; `time.environment` is what generation did not hide."""
+    """Where an iteration's time went. sync_s: handing the weights to a server; 0 where they are
+    trained and sampled from in one place. `time.environment` is what generation did not hide."""
     return {
         "time.generate": generate_s,
         "time.environment": max(0.0, wall_s - generate_s),
         "time.train": train_s,
-        "time.sync": 0.0,
+        "time.sync": sync_s,
         "train.tokens_per_second": n_trained / train_s if train_s else 0.0,
         "generate.tokens_per_second": n_tokens / generate_s if generate_s else 0.0,
     }

@@ -12,21 +12,22 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.config.rl_plan import RlPlan
+from engine.errors import Cancelled
 from engine.lease import Cancellation
 from engine.llm.types import Sampling
 from engine.rollout.loop import Table, play_all, run_beside
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
 from engine.rollout.views import LiveViews
-from engine.serve.direct import DirectPolicy
 from engine.serve.recorder import recording
 from engine.tasks import get_task
 from engine.tasks.base import DecisionRewards, Task
 from engine.traces.record import BROKEN, EpisodeKey, Step, Trace, Turn
 from engine.train.grpo import Sample
 from engine.train.rl_remote import RecordedPlayer, RemoteGames
+from engine.train.samplers import Sampler, SamplingPolicy
 
 Store = Callable[[Trace], Awaitable[None]]
 Rewards = Callable[[], DecisionRewards]
@@ -80,13 +81,12 @@ class Player:
     def __init__(
         self,
         plan: RlPlan,
-        model: Any,
-        tokenizer: Any,
+        sampler: Sampler,
         views: LiveViews,
         cancelled: Cancellation,
         remote: RemoteGames | None = None,
     ) -> None:
-        self.plan, self.model, self.tokenizer = plan, model, tokenizer
+        self.plan, self.sampler = plan, sampler
         self.remote = remote  # None: games are played here
         self.task: Task = get_task(plan.task)
         self.views, self.cancelled = views, cancelled
@@ -101,15 +101,36 @@ class Player:
             if trace.summary.repeat < plan.stored_per_group:
                 await store(trace)
 
-        return asyncio.run(self._play(specs, f"{plan.seed}:{iteration}", keep))
+        return self._round(iteration, specs, f"{plan.seed}:{iteration}", keep)
 
-    def evaluate(self) -> Played:
-        """One game on each held-out world, always with the same dice; nothing is kept."""
+    def evaluate(self, iteration: int = 0) -> Played:
+        """One game on each held-out world, always with the same dice; nothing is kept.
+
+        iteration: the one whose weights are measured, those before it has learned.
+        """
 
         async def forget(_: Trace) -> None: ...
 
         specs = [EpisodeSpec(seed) for seed in self.plan.evaluation_seeds]
-        return asyncio.run(self._play(specs, "evaluation", forget, held_out=True))
+        return self._round(iteration, specs, "evaluation", forget, held_out=True)
+
+    def _round(
+        self,
+        iteration: int,
+        specs: list[EpisodeSpec],
+        salt: str,
+        store: Store,
+        *,
+        held_out: bool = False,
+    ) -> Played:
+        """Games by weights that the sampler has; none when cancelled before they are there."""
+        try:
+            self.sampler.ready(iteration, now=held_out)
+            played = asyncio.run(self._play(specs, salt, store, held_out=held_out))
+            self.sampler.rest()
+        except Cancelled:
+            return Played()
+        return played
 
     async def _play(
         self,
@@ -121,9 +142,7 @@ class Player:
     ) -> Played:
         plan, started = self.plan, time.perf_counter()
         lockstep = plan.lockstep and self.remote is None
-        policy = DirectPolicy(
-            self.model, self.tokenizer, salt=salt, n_games=len(specs), lockstep=lockstep
-        )
+        policy = self.sampler.policy(salt=salt, n_games=len(specs), lockstep=lockstep)
         ended: dict[EpisodeSpec, Trace] = {}
 
         async def on_trace(trace: Trace) -> None:
@@ -137,6 +156,7 @@ class Player:
         watcher = None if held_out else _Shown(self.views, plan.stored_per_group)
         n_at_once = len(specs) if lockstep else plan.concurrency
         async with (
+            _closing(policy),
             run_beside(policy.run, self.views.run),
             self._seat(policy, options, rewards) as player,
         ):
@@ -152,8 +172,8 @@ class Player:
 
     @asynccontextmanager
     async def _seat(
-        self, policy: DirectPolicy, options: PlayerOptions, rewards: Rewards | None
-    ) -> AsyncIterator[DirectPolicy | RecordedPlayer]:
+        self, policy: SamplingPolicy, options: PlayerOptions, rewards: Rewards | None
+    ) -> AsyncIterator[SamplingPolicy | RecordedPlayer]:
         """Who plays: the policy in games of ours, or a task app that asks it over HTTP."""
         if self.remote is None:
             yield policy
@@ -177,6 +197,14 @@ class Player:
             policy="training",
             model=plan.model,
         )
+
+
+@asynccontextmanager
+async def _closing(policy: SamplingPolicy) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await policy.close()
 
 
 def training_seeds(plan: RlPlan, iteration: int) -> list[int]:

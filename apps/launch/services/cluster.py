@@ -16,7 +16,8 @@ from apps.launch.services.machine import this_machine
 from apps.providers.queries import resolve_alias
 from apps.runs import storage
 from engine.config import Loaded, RlConfig, SftConfig
-from engine.config.launching import Cluster, LaunchPlan, asked_cluster, plan_launch, plan_training
+from engine.config.launch_plan import Cluster, LaunchPlan
+from engine.config.launching import asked_cluster, plan_launch, plan_training
 from engine.config.model_sizes import ModelSize, size_by_id, size_of_config
 
 HOW_SURE = (

@@ -12,6 +12,7 @@ from apps.accounts.models import Project, User
 from apps.checkpoints.queries import leaked_seeds
 from apps.launch.services.cluster import check_fit
 from apps.launch.services.forks import complete_fork
+from apps.launch.services.generators import find_generator
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
 from apps.launch.services.task_apps import find_task_app, find_training_app
@@ -213,6 +214,9 @@ def _plan_rl(plan: RunPlan, project: Project, config: RlConfig) -> None:
         )
     found = find_base(project, wanted.model)
     plan.add("base", found)
+    generator = find_generator(project, wanted)
+    if generator is not None:
+        plan.add("vllm", generator)
     plan.warnings += check_fit(config, found.checkpoint)
     plan.model, plan.task = wanted.model, canonical_name(wanted.task)
     if found.checkpoint is not None:

@@ -11,6 +11,7 @@ from apps.accounts.queries import Actor
 from apps.accounts.services import record
 from apps.launch.models import Pipeline
 from apps.launch.services.configs import load_stored, with_sets
+from apps.launch.services.generators import check_generator
 from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
 from apps.launch.services.starters import missing_starters
@@ -51,6 +52,7 @@ def launch(
         return start_pipeline(actor=actor, config=config, name=name)
     plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
     check_task_app(actor.project, loaded)
+    check_generator(loaded)
     run = make_run(
         project=actor.project,
         user=actor.user,
@@ -97,6 +99,7 @@ def clone(
         loaded, config = _frozen(run, sets), run.config
     plan = plan_run(project=actor.project, user=actor.user, loaded=loaded)
     check_task_app(actor.project, loaded)
+    check_generator(loaded)
     title = name or f"{run.name} (again)"
     new = make_run(
         project=actor.project,

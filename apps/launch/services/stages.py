@@ -13,6 +13,7 @@ from apps.accounts.errors import Refused
 from apps.checkpoints.models import Checkpoint
 from apps.datasets.services import create_dataset
 from apps.launch.models import Pipeline, Stage, StageState
+from apps.launch.services.generators import check_generator
 from apps.launch.services.machine import code_version
 from apps.launch.services.plans import make_run, plan_run
 from apps.launch.services.task_apps import check_task_app
@@ -45,6 +46,7 @@ def start_stage(stage: Stage, done: dict[str, Stage]) -> bool:
     try:
         loaded = load_json(put_in(stage.data, done), name=f"stage {stage.name}")
         check_task_app(pipeline.project, loaded)
+        check_generator(loaded)
         with transaction.atomic():
             if not _take(stage):
                 return False

@@ -18,7 +18,7 @@ from apps.web.access import PageRequest, draw, go, page
 from apps.web.config_form import changed_fields, form_sections, put_value
 from apps.web.reading import text_of, whole_of
 from engine.config import KINDS, ConfigErrors, Loaded, dump_toml, kind_of
-from engine.config.launching import read_cluster
+from engine.config.launch_plan import read_cluster
 
 MAX_TOML = 500_000
 SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "noop")

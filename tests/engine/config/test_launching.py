@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from engine.config import load_toml
-from engine.config.launching import LaunchPlan, plan_launch, read_cluster
+from engine.config.launch_plan import LaunchPlan, read_cluster
+from engine.config.launching import plan_launch
 from engine.config.memory import GIB, Work, estimate, gpu_bytes
 from engine.config.model_sizes import KNOWN, size_by_id, size_of_config
 
@@ -102,11 +105,46 @@ def test_what_cannot_fit_is_refused_with_what_to_do() -> None:
 
 def test_generation_and_training_share_the_gpus_as_the_topology_says() -> None:
     made = plan(RL, "4 H100")
-    assert made.devices == ["GPU 0–1: vLLM, tensor parallel 2", "GPU 2–2: training"]
-    assert made.commands[0].startswith(
-        "vllm serve Qwen/Qwen3-4B --tensor-parallel-size 2 --max-model-len 8192"
-    )
+    assert made.devices == ["GPU 0–1: vLLM, tensor parallel 2", "GPU 2: training"]
+    assert made.commands[0].startswith("VLLM_SERVER_DEV_MODE=1 ")
+    assert "vllm serve Qwen/Qwen3-4B" in made.commands[0]
+    assert "--tensor-parallel-size 2" in made.commands[0]
+    assert "--max-model-len 8192" in made.commands[0]
+    assert made.commands[1] == "python -m engine RUN_DIR"
+    assert made.refusals == []
     assert any("more than the 2 there are" in r for r in plan(RL, "2 H100").refusals)
+
+
+def test_on_one_gpu_training_and_vllm_take_turns_in_its_memory() -> None:
+    text = RL.replace("gpus_for_vllm = 2", "").replace("tensor_parallel_size = 2", "")
+    made = plan(f"{text}\n[training]\nbatch_size = 4\n", "1 H200")
+    assert made.devices == ["GPU 0: training and vLLM in turns, which sleeps meanwhile"]
+    assert "--enable-sleep-mode" in made.commands[0]
+    parts = {part.name: part.size_bytes for part in made.memory}
+    assert parts["vLLM"] == int(0.4 * 141 * GIB)
+    assert "KV cache" not in parts
+    assert made.refusals == []
+    assert "do not fit into the 80 GiB" in plan(text, "1 H100").refusals[0]
+
+
+def test_a_generator_that_is_too_small_is_refused() -> None:
+    (refusal,) = plan(RL.replace("Qwen3-4B", "Qwen3-32B") + "[lora]\n", "4 L4").refusals[:1]
+    assert "of vLLM do not fit into 0.9 of the 24 GiB of a L4" in refusal
+
+
+def test_a_server_that_runs_already_is_named_with_its_command() -> None:
+    made = plan(RL.replace("[vllm]", '[vllm]\nurl = "http://127.0.0.1:8001"'), "1 H200")
+    assert made.devices[1] == "http://127.0.0.1:8001: vLLM"
+    assert made.commands == ["python -m engine RUN_DIR"]
+    assert any("vllm serve Qwen/Qwen3-4B" in note for note in made.notes)
+
+
+def test_the_shipped_training_from_reward_fits_where_it_says() -> None:
+    text = (Path(__file__).parents[3] / "configs" / "rl_from_base_qwen4b.toml").read_text()
+    made = plan_launch(load_toml(text, name="t.toml").config, size_by_id)
+    assert made is not None
+    assert made.refusals == []
+    assert made.devices[0] == "GPU 0–3: vLLM, tensor parallel 4"
 
 
 def test_a_number_of_gpus_is_read_or_refused() -> None:

@@ -14,6 +14,7 @@ from engine.serve.batch import Batch as Decoding
 from engine.serve.batch import Row
 from engine.serve.worker import seeded_generator
 from engine.train.grpo import Learner, Options, Sample, collate, policy_loss, score
+from engine.train.policy import save_memory
 from tests.engine.train.cast import tiny_model, tiny_tokenizer
 
 TOLERANCE = 1e-5
@@ -134,3 +135,16 @@ def test_r21_a_broken_loss_stops_before_the_weights_change(broken: float) -> Non
         Learner(model, int(tokenizer.pad_token_id), Options()).update(samples, rate=1e-3, seed=0)
     assert caught.value.code == "loss_broken"
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_computing_activations_twice_changes_no_gradient() -> None:
+    """A GPU does it to save memory (`engine/train/policy.py`)."""
+    gradients = []
+    for anywhere in (False, True):
+        model = save_memory(tiny_model(tiny_tokenizer()), anywhere=anywhere).train()
+        sample = Sample([5, 6, 7], [8, 9], [-1.0, -2.0], 1.0, "")
+        batch = collate([sample], 0)
+        score(model, batch, 1.0).logprobs.sum().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for plain, twice in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, twice)

@@ -14,7 +14,7 @@ from apps.accounts.queries import Actor, command_actor
 from apps.launch import services
 from apps.runs.models import Config, Run
 from engine.config import ConfigErrors, resolve
-from engine.config.launching import read_cluster
+from engine.config.launch_plan import read_cluster
 from engine.errors import EngineError
 
 

@@ -1,0 +1,300 @@
+"""A stand-in for vLLM's server: the routes that a training uses, answered by a real small model.
+
+`python -m tests.servers.vllm_server serve MODEL --port 8001 [what vllm serve takes …]`; MODEL is a
+checkpoint's folder. It is as strict as vLLM is: adapters need --enable-lora and
+VLLM_ALLOW_RUNTIME_LORA_UPDATING, weights and sleep VLLM_SERVER_DEV_MODE=1; without
+`--logprobs-mode processed_logprobs` log probabilities are those at temperature 1; after a reload it
+goes on with the old weights until /reset_prefix_cache (vLLM: with what it had read by them).
+Sampling is a plain loop over transformers, none of our own decoding.
+
+It misbehaves by POST /misbehave {"words": [...]}, one word for each completion or reload from then
+on (it forgets the calls that it got):
+`ok`; `500`; `hang` (never answers); `stale` (says that it took new weights, and did not); `other`
+(answers in the name of another model); `ids` (claims other prompt ids than it was given).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.servers.instance import free_port
+from tests.servers.waiting import wait_until
+
+DEV, LORA = "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
+BASE = "served-base"  # the name that the stand-in gives its model
+
+
+class Vllm:
+    """The model, its adapters, and what it was told to do wrong."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.options = options
+        self.load = lambda path: AutoModelForCausalLM.from_pretrained(path).eval()
+        self.model: Any = self.load(options.model)
+        self.pending: Any = None  # reloaded weights that wait for the cache to be forgotten
+        self.adapters: dict[str, str] = {}
+        self.asleep = False
+        self.words: deque[str] = deque()
+        self.calls: list[str] = []
+        self.lock = threading.Lock()
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The JSON of one completion."""
+        import torch
+
+        with self.lock, torch.inference_mode():
+            if body["model"] in self.adapters:
+                self.model.set_adapter(body["model"])
+                ids, logprobs, reason = self._sample(body)
+            elif self.adapters:
+                with self.model.disable_adapter():
+                    ids, logprobs, reason = self._sample(body)
+            else:
+                ids, logprobs, reason = self._sample(body)
+        told = {"tokens": [f"token_id:{i}" for i in ids], "token_logprobs": logprobs}
+        choice = {"index": 0, "text": "", "finish_reason": reason, "logprobs": told}
+        if body.get("return_token_ids"):
+            choice |= {"token_ids": ids, "prompt_token_ids": body["prompt"]}
+        return {"object": "text_completion", "model": body["model"], "choices": [choice]}
+
+    def _sample(self, body: dict[str, Any]) -> tuple[list[int], list[float], str]:
+        import torch
+
+        heat, generator = float(body["temperature"]), torch.Generator().manual_seed(body["seed"])
+        processed = self.options.logprobs_mode == "processed_logprobs"
+        ids, logprobs, past = list[int](), list[float](), None
+        fed = torch.tensor([body["prompt"]])
+        while len(ids) < body["max_tokens"]:
+            out = self.model(input_ids=fed, past_key_values=past, use_cache=True)
+            past, logits = out.past_key_values, out.logits[0, -1].float()
+            chances = (logits / (heat or 1.0)).log_softmax(-1)
+            token = int(torch.multinomial(chances.exp(), 1, generator=generator)) if heat else int(
+                logits.argmax()
+            )  # fmt: skip
+            ids.append(token)
+            logprobs.append(float((chances if processed else logits.log_softmax(-1))[token]))
+            if token in body["stop_token_ids"]:
+                return ids, logprobs, "stop"
+            fed = torch.tensor([[token]])
+        return ids, logprobs, "length"
+
+    def add(self, name: str, path: str) -> None:
+        """Load an adapter from its folder."""
+        from peft import PeftModel
+
+        with self.lock:
+            if isinstance(self.model, PeftModel):
+                self.model.load_adapter(path, adapter_name=name)
+            else:
+                self.model = PeftModel.from_pretrained(self.model, path, adapter_name=name).eval()
+            self.adapters[name] = path
+
+    def drop(self, name: str) -> None:
+        with self.lock:
+            del self.adapters[name]
+            if self.adapters:
+                self.model.delete_adapter(name)
+            else:
+                self.model = self.model.unload()
+
+
+def make_app(vllm: Vllm) -> Any:
+    """The routes; those that vLLM has to be allowed are not there without."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+
+    def error(status: int, message: str) -> Response:
+        return JSONResponse({"error": {"message": message}}, status_code=status)
+
+    async def health(_: Request) -> Response:
+        return Response()
+
+    async def models(_: Request) -> Response:
+        cards: list[dict[str, Any]] = [{"id": BASE, "root": vllm.options.model, "parent": None}]
+        cards += [{"id": name, "parent": BASE} for name in vllm.adapters]
+        return JSONResponse({"data": cards})
+
+    async def complete(request: Request) -> Response:
+        body = await request.json()
+        word = await misbehaves()
+        if word == "500":
+            return error(500, "out of order")
+        if vllm.asleep:
+            return error(500, "the engine sleeps")
+        if body["model"] not in (BASE, *vllm.adapters):
+            return error(404, f"The model `{body['model']}` does not exist.")
+        answer = await asyncio.to_thread(vllm.complete, body)
+        if word == "other":
+            answer["model"] = "somebody-else"
+        if word == "ids":
+            answer["choices"][0]["prompt_token_ids"] = [1, *body["prompt"]]
+        return JSONResponse(answer)
+
+    async def load_adapter(request: Request) -> Response:
+        body = await request.json()
+        if body["lora_name"] in vllm.adapters:
+            return error(400, f"The lora adapter '{body['lora_name']}' has already been loaded.")
+        rank = json.loads((Path(body["lora_path"]) / "adapter_config.json").read_text())["r"]
+        if rank > vllm.options.max_lora_rank:
+            return error(400, f"LoRA rank {rank} is greater than max_lora_rank")
+        await asyncio.to_thread(vllm.add, body["lora_name"], body["lora_path"])
+        return Response("Success")
+
+    async def unload_adapter(request: Request) -> Response:
+        name = (await request.json())["lora_name"]
+        if name not in vllm.adapters:
+            return error(404, f"The lora adapter '{name}' cannot be found.")
+        await asyncio.to_thread(vllm.drop, name)
+        return Response("Success")
+
+    async def rpc(request: Request) -> Response:
+        body = await request.json()
+        if body["method"] != "reload_weights":
+            return error(500, f"no method {body['method']}")
+        if await misbehaves() != "stale":
+            path = body["kwargs"]["weights_path"]
+            vllm.pending = await asyncio.to_thread(vllm.load, path)
+        return JSONResponse({"results": [None]})
+
+    async def reset(_: Request) -> Response:
+        if vllm.pending is not None:
+            vllm.model, vllm.pending = vllm.pending, None
+        return JSONResponse({"success": True})
+
+    async def sleep(request: Request) -> Response:
+        vllm.asleep = request.url.path == "/sleep"
+        return Response()
+
+    async def misbehaves() -> str:
+        word = vllm.words.popleft() if vllm.words else "ok"
+        if word == "hang":
+            await asyncio.sleep(3600)
+        return word
+
+    async def misbehave(request: Request) -> Response:
+        vllm.words = deque((await request.json())["words"])
+        vllm.calls.clear()
+        return Response()
+
+    async def calls(_: Request) -> Response:
+        return JSONResponse(vllm.calls)
+
+    routes = [
+        Route("/health", health),
+        Route("/v1/models", models),
+        Route("/v1/completions", complete, methods=["POST"]),
+        Route("/misbehave", misbehave, methods=["POST"]),
+        Route("/calls", calls),
+    ]
+    if vllm.options.enable_lora and os.environ.get(LORA):
+        routes += [
+            Route("/v1/load_lora_adapter", load_adapter, methods=["POST"]),
+            Route("/v1/unload_lora_adapter", unload_adapter, methods=["POST"]),
+        ]
+    if os.environ.get(DEV) == "1":
+        routes += [
+            Route("/collective_rpc", rpc, methods=["POST"]),
+            Route("/reset_prefix_cache", reset, methods=["POST"]),
+        ]
+        if vllm.options.enable_sleep_mode:
+            routes += [Route(path, sleep, methods=["POST"]) for path in ("/sleep", "/wake_up")]
+    app = Starlette(routes=routes)
+
+    async def noted(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] not in ("/calls", "/misbehave", "/health"):
+            vllm.calls.append(scope["path"])
+        await app(scope, receive, send)
+
+    return noted
+
+
+class Running:
+    """A stand-in in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+        self.process, self.url = process, url
+
+    def misbehave(self, *words: str) -> None:
+        self._post("/misbehave", {"words": words})
+
+    def reload(self, model: Path) -> None:
+        """Serve these weights, whatever a training left."""
+        kwargs = {"weights_path": str(model)}
+        self._post("/collective_rpc", {"method": "reload_weights", "kwargs": kwargs})
+        self._post("/reset_prefix_cache", {})
+
+    def _post(self, path: str, body: Any) -> None:
+        urllib.request.urlopen(f"{self.url}{path}", json.dumps(body).encode(), timeout=10).read()
+
+    def get(self, path: str) -> Any:
+        return json.loads(urllib.request.urlopen(f"{self.url}{path}", timeout=10).read())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def is_up(url: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(urllib.request.urlopen(f"{url}/health", timeout=2).status == 200)
+    return False
+
+
+@contextlib.contextmanager
+def serve_vllm(model: Path, *options: str) -> Iterator[Running]:
+    """A stand-in that is allowed everything."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.servers.vllm_server", "serve", str(model)]
+    given = options or ("--enable-lora", "--logprobs-mode", "processed_logprobs")
+    environment = {**os.environ, DEV: "1", LORA: "True", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*command, "--port", str(port), *given], env=environment)
+    running = Running(process, f"http://127.0.0.1:{port}")
+    try:
+        wait_until(lambda: is_up(running.url), "the stand-in for vLLM", 60)
+        yield running
+    finally:
+        running.kill()
+
+
+def main() -> None:
+    """The arguments of `vllm serve` that a training gives; others end it as they end vLLM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=["serve"])
+    parser.add_argument("model")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tensor-parallel-size", type=int, default=1)
+    parser.add_argument("--gpu-memory-utilization", type=float, default=0.9)
+    parser.add_argument("--max-model-len", type=int)
+    parser.add_argument("--generation-config", default="auto")
+    parser.add_argument("--logprobs-mode", default="raw_logprobs")
+    parser.add_argument("--enable-lora", action="store_true")
+    parser.add_argument("--max-lora-rank", type=int, default=16)
+    parser.add_argument("--enable-sleep-mode", action="store_true")
+    options = parser.parse_args()
+    import torch
+    import uvicorn
+
+    torch.set_num_threads(1)
+    app = make_app(Vllm(options))
+    uvicorn.run(app, host=options.host, port=options.port, log_level="warning", lifespan="off")
+
+
+if __name__ == "__main__":
+    main()
