@@ -32,6 +32,7 @@ api = NinjaAPI(
     urls_namespace="api",
     description=(
         "Everything that the pages can do. Send `Authorization: Bearer KEY` or `X-API-Key`. "
+        "A config may be sent as TOML, with `Content-Type: application/toml`. "
         "Lists answer `{items, next}`; pass `next` as `cursor`. Every POST takes "
         "`Idempotency-Key`. Errors are `{error: {code, message, hint, fields}}`."
     ),
