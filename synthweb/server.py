@@ -17,7 +17,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "synthweb.settings")
 import uvicorn
 from django.conf import settings
 
+from synthweb.http_protocol import Protocol
+
 DRAIN_S = 10
+# Threads that draw pages give way to the event loop after this; it waits at each of its turns.
+SWITCH_S = 0.001
 
 
 class Server(uvicorn.Server):
@@ -37,7 +41,7 @@ def main() -> int:
         host=settings.HOST,
         port=settings.PORT,
         loop="asyncio",
-        http="h11",
+        http=Protocol,
         lifespan="on",
         log_level=settings.LOG_LEVEL.lower(),
         log_config=None,
@@ -54,6 +58,7 @@ def main() -> int:
         print(f"{settings.HOST}:{settings.PORT} cannot be served: {err}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_S)
     Server(config).run(sockets=[listener])
     return 0
 

@@ -17,6 +17,7 @@ SCOPES = ("read", "write", "admin")
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.ADMIN: 2}
 _SCOPE_OF_ROLE = {Role.VIEWER: "read", Role.EDITOR: "write", Role.ADMIN: "admin"}
 _KEY_PREFIX = "sk_sw_"
+SWITCHABLE = 50  # projects that a page offers to switch to
 
 
 class Actor(NamedTuple):
@@ -28,6 +29,7 @@ class Actor(NamedTuple):
     scopes: tuple[str, ...]  # what the key allows; all of them for a session
     via: Literal["session", "key", "command"]
     address: str | None = None
+    projects: tuple[Project, ...] = ()  # of a session: those to switch between, at most 50
 
     def may(self, role: Role) -> bool:
         """Whether both the role in the project and the key's scopes reach `role`."""
@@ -133,13 +135,15 @@ def actor_of_session(
     user: User, project_id: int | None, address: str | None = None
 ) -> Actor | None:
     """The actor of a logged-in user in the chosen project, or in the first of theirs."""
-    projects = projects_of(user)
-    project = projects.filter(pk=project_id).first() if project_id else None
-    project = project or projects.first()
+    projects = tuple(projects_of(user)[:SWITCHABLE])
+    project = next((row for row in projects if row.pk == project_id), None)
+    if project is None and len(projects) == SWITCHABLE:
+        project = projects_of(user).filter(pk=project_id).first()
+    project = project or next(iter(projects), None)
     role = role_in(user, project) if project else None
     if project is None or role is None:
         return None
-    return Actor(user, project, role, SCOPES, "session", address)
+    return Actor(user, project, role, SCOPES, "session", address, projects)
 
 
 def clear_key_of(authorization: str, x_api_key: str) -> str:

@@ -7,22 +7,20 @@ A view gets a request whose `actor` is set. `Refused`, raised anywhere below, be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial, wraps
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
-from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.safestring import SafeString
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.middleware import HtmxDetails
 
 from apps.accounts.errors import Refused
-from apps.accounts.models import Project, Role, User
-from apps.accounts.queries import Actor, actor_of_session, projects_of
+from apps.accounts.models import Role, User
+from apps.accounts.queries import Actor, actor_of_session
 from engine.errors import EngineError
 
 THEMES = ("auto", "light", "dark")
@@ -68,27 +66,14 @@ def draw(
 ) -> HttpResponse:
     """Render a page or fragment with what the frame needs."""
     actor = getattr(request, "actor", None)
-    section = request.path.split("/")[1] or "home"
     frame: dict[str, Any] = {
         "actor": actor,
         "can_edit": bool(actor and actor.may_edit),
         "can_admin": bool(actor and actor.may_admin),
         "theme": theme_of(request),
-        "nav": _nav(section),
-        "projects": partial(_choice, actor) if actor else [],
+        "area": request.path.split("/")[1] or "home",
     }
     return render(request, template, {**frame, **context}, status=status)
-
-
-def _choice(actor: Actor) -> list[Project]:
-    """The projects to switch between; a template asks for them only where it shows them."""
-    return list(projects_of(actor.user)[:50])
-
-
-@lru_cache(maxsize=64)
-def _nav(section: str) -> SafeString:
-    """The links to all sections; every page shows them twice (screen and phone)."""
-    return render_to_string("_nav.html", {"section": section})
 
 
 def theme_of(request: HttpRequest) -> str:

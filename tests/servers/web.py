@@ -8,18 +8,24 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from synthweb.http_protocol import Protocol
 from synthweb.server import Server, listen
 from tests.servers.instance import free_port
 from tests.servers.waiting import wait_until
 
 
 class WebServer:
-    """`url`; `stop()` ends it as SIGTERM would and returns the seconds it took to end."""
+    """`url`, `port`; `stop()` ends it as SIGTERM would and returns the seconds it took to end."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self.url = f"http://127.0.0.1:{port}"
         config = uvicorn.Config(
-            "synthweb.asgi:application", lifespan="on", log_config=None, timeout_graceful_shutdown=5
+            "synthweb.asgi:application",
+            http=Protocol,
+            lifespan="on",
+            log_config=None,
+            timeout_graceful_shutdown=5,
         )
         self.server = Server(config)
         self._listener = listen("127.0.0.1", port)
