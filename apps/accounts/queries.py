@@ -137,7 +137,7 @@ def actor_of_session(
     """The actor of a logged-in user in the chosen project, or in the first of theirs."""
     projects = tuple(projects_of(user)[:SWITCHABLE])
     project = next((row for row in projects if row.pk == project_id), None)
-    if project is None and len(projects) == SWITCHABLE:
+    if project is None and project_id and len(projects) == SWITCHABLE:
         project = projects_of(user).filter(pk=project_id).first()
     project = project or next(iter(projects), None)
     role = role_in(user, project) if project else None
