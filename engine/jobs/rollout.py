@@ -32,7 +32,7 @@ from engine.traces.codec import SUFFIX, encode_trace
 from engine.traces.record import Trace
 
 CURVE_INTERVAL_S = 0.5
-WRITERS = 4  # forcing a file to disk takes 3-10 ms; episodes often end together
+WRITERS = 8  # forcing a file to disk takes 3-10 ms; episodes often end together
 
 
 def run(job: Job) -> dict[str, Any]:
