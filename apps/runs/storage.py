@@ -2,7 +2,8 @@
 
 Lives here: putting a file in, streaming it out, laying it on this machine's disk. Rows that name
 a key live in the rooms that own them. A key is `prefix/ab/<sha256>`, so the same content is stored
-once, a repeated put changes nothing, and no name that a stranger chose ever becomes a path.
+once, a repeated put changes nothing, and no name that a stranger chose ever becomes a path. What
+no row names any more is swept by `orphans.py`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from django.conf import settings
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import default_storage
 
+from apps.runs import backend
 from engine.errors import StorageError
 
 CHUNK = 256 * 1024
@@ -39,7 +41,7 @@ def put_file(path: Path, *, sha256: str, prefix: str) -> str:
         stored = _local_file(key)
         if stored is None:
             _put_remote(source, key, sha256, path.name)
-        elif not _same_size(stored, source):
+        elif not (_same_size(stored, source) and _renew(stored)):
             _put_local(source, stored, sha256, path.name)
         else:
             _check(_digest(source), sha256, path.name)
@@ -128,10 +130,9 @@ def delete(key: str) -> None:
 
 def free_space() -> int | None:
     """Bytes free where files are stored; None for an object store, which has no end."""
-    backend = _backend()
-    if not isinstance(backend, FileSystemStorage):
+    root = backend.folder()
+    if root is None:
         return None
-    root = Path(backend.location)
     while not root.exists():
         root = root.parent
     return shutil.disk_usage(root).free
@@ -177,9 +178,8 @@ def _put_local(source: BinaryIO, target: Path, sha256: str, name: str) -> None:
 def _put_remote(source: BinaryIO, key: str, sha256: str, name: str) -> None:
     """Upload to the object store, where a put is whole or not at all."""
     _check(_digest(source), sha256, name)
-    if not default_storage.exists(key):
-        source.seek(0)
-        _s3_client().upload_fileobj(source, _backend().bucket_name, key)
+    source.seek(0)
+    backend.put_object(source, key)
 
 
 def _open_key(key: str) -> BinaryIO:
@@ -190,11 +190,9 @@ def _open_key(key: str) -> BinaryIO:
         except OSError as err:
             raise _missing(key) from err
     try:
-        answer = _s3_client().get_object(Bucket=_backend().bucket_name, Key=key)
+        return backend.open_object(key)
     except Exception as err:  # botocore's errors are made at run time
         raise _missing(key) from err
-    body: BinaryIO = answer["Body"]
-    return body
 
 
 def _pieces(source: BinaryIO) -> Iterator[bytes]:
@@ -238,19 +236,21 @@ def _clear_errors(doing: str) -> Iterator[None]:
 
 def _local_file(key: str) -> Path | None:
     """Where a key lies in the folder; None when storage is no folder."""
-    if not isinstance(_backend(), FileSystemStorage):
-        return None
-    return Path(default_storage.path(key))
+    return Path(default_storage.path(key)) if backend.folder() else None
 
 
-def _backend() -> Any:
-    """The storage behind Django's lazy proxy (settings may change in tests)."""
-    default_storage.exists  # noqa: B018  (makes the proxy build its backend)
-    return default_storage._wrapped  # type: ignore[attr-defined]
+def is_key(name: str) -> bool:
+    """Whether a name is a storage key."""
+    return _KEY.fullmatch(name) is not None
 
 
-def _s3_client() -> Any:
-    return _backend().connection.meta.client
+def _renew(stored: Path) -> bool:
+    """Make a stored file count as put now, so that no sweep takes it; False when it is gone."""
+    try:
+        os.utime(stored)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _same_size(stored: Path, source: BinaryIO) -> bool:

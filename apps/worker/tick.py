@@ -6,32 +6,31 @@ Each step is safe to do twice at once, and one that fails does not keep the othe
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from pathlib import Path
 
 from django.apps import apps
-from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils.timezone import now
 
 from apps.checkpoints.services import requeue_lost_servers, sweep_resume
 from apps.launch.services import advance_pipelines
 from apps.launch.services.webhooks import notice_ended, send_due
-from apps.runs.models import Attempt, LiveView, Need, ShardState
+from apps.runs.models import LiveView, Need, ShardState
+from apps.runs.orphans import may_sweep, sweep_orphans
 from apps.runs.queries import list_workers
-from apps.runs.services import abandon_cancelled, requeue_lost, settle_over
+from apps.runs.services import SWEEPER, abandon_cancelled, requeue_lost, settle_over, take_turn
 from apps.runs.services.doorbell import RUN_SHARD, send
 from apps.runs.services.leases import to_claim
 from apps.traces.played import import_played
+from apps.worker.disk import sweep_attempts, sweep_disk
 
 log = logging.getLogger(__name__)
 
-KEEP_DIRECTORIES = timedelta(days=1)
 KEEP_ANSWERS = timedelta(days=1)
 STALE_VIEWS = timedelta(minutes=10)
+SWEEP_EVERY_S = 3600.0
 
 
 def tick(*, without: Collection[str] = ()) -> dict[str, int]:
@@ -96,16 +95,16 @@ def ring_queued() -> int:
 
 def sweep() -> int:
     """Delete live views that nobody feeds any more, and directories of attempts long over."""
-    moment = now()
-    stale = LiveView.objects.filter(updated_at__lt=moment - STALE_VIEWS)
+    stale = LiveView.objects.filter(updated_at__lt=now() - STALE_VIEWS)
     n_views, _ = stale.exclude(shard__state=ShardState.RUNNING).delete()
-    ended = Attempt.objects.filter(ended_at__lt=moment - KEEP_DIRECTORIES).exclude(directory="")
-    done = ended.exclude(shard__state__in=(ShardState.QUEUED, ShardState.RUNNING))
-    attempts = list(done.values_list("id", "directory")[:100])
-    for _, name in attempts:
-        _remove(Path(settings.RUNS_DIR), name)
-    Attempt.objects.filter(pk__in=[pk for pk, _ in attempts]).update(directory="")
-    return n_views + len(attempts)
+    return n_views + sweep_attempts()
+
+
+def sweep_files() -> int:
+    """Delete files that nothing names any more; an hour lies between two looks at all files."""
+    if not take_turn(SWEEPER, every_s=SWEEP_EVERY_S) or not may_sweep():
+        return 0
+    return sweep_orphans() + sweep_disk()
 
 
 def forget_answers() -> int:
@@ -116,13 +115,6 @@ def forget_answers() -> int:
     answers = apps.get_model("api", "IdempotentAnswer")
     n_rows, _ = answers.objects.filter(created_at__lt=now() - KEEP_ANSWERS).delete()
     return n_rows
-
-
-def _remove(root: Path, name: str) -> None:
-    """Delete a directory below `root`, and nothing else."""
-    path = (root / name).resolve()
-    if path != root.resolve() and path.is_relative_to(root.resolve()):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 STEPS: dict[str, Callable[[], int]] = {
@@ -138,6 +130,7 @@ STEPS: dict[str, Callable[[], int]] = {
     "answers": forget_answers,
     "played": import_played,
     "resume": sweep_resume,
+    "orphans": sweep_files,
 }
 # These may take minutes: in threads of their own.
-LONG = ("pipelines", "played", "told")
+LONG = ("pipelines", "played", "told", "orphans")

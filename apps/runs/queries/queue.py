@@ -11,7 +11,7 @@ from django.utils.timezone import now
 from apps.accounts.models import Project
 from apps.runs.models import Need, Run, RunState, Shard, ShardState, WorkerNode
 from apps.runs.services.leases import to_claim
-from apps.runs.services.workers import TICKER
+from apps.runs.services.workers import NO_WORKERS
 
 ALIVE_S = 45
 
@@ -67,7 +67,9 @@ class Counts(NamedTuple):
 def list_workers() -> list[WorkerRow]:
     """The workers that reported within a day, newest report first."""
     moment = now()
-    rows = WorkerNode.objects.exclude(name=TICKER).filter(seen_at__gt=moment - timedelta(days=1))
+    rows = WorkerNode.objects.exclude(name__in=NO_WORKERS).filter(
+        seen_at__gt=moment - timedelta(days=1)
+    )
     return [_worker(node, moment) for node in rows.order_by("-seen_at")]
 
 

@@ -32,9 +32,11 @@ from apps.runs.services.verbs import (
     set_priority,
     set_tags,
 )
-from apps.runs.services.workers import forget_worker, report_worker, take_tick
+from apps.runs.services.workers import SWEEPER, TICKER, forget_worker, report_worker, take_turn
 
 __all__ = [
+    "SWEEPER",
+    "TICKER",
     "Claim",
     "InputPlan",
     "Lease",
@@ -67,5 +69,5 @@ __all__ = [
     "settle_over",
     "settle_run",
     "store_config",
-    "take_tick",
+    "take_turn",
 ]

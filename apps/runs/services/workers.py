@@ -1,4 +1,4 @@
-"""Workers that report themselves, and the ticker's lease."""
+"""Workers that report themselves, and the leases of what one process does for all."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from django.utils.timezone import now
 from apps.runs.models import WorkerNode
 
 TICKER = "ticker"  # the name of the row that is the ticker's lease
+SWEEPER = "sweeper"  # and of whoever sweeps files
+NO_WORKERS = (TICKER, SWEEPER)
 
 
 def report_worker(
@@ -39,24 +41,24 @@ def forget_worker(*, name: str) -> None:
     WorkerNode.objects.filter(name=name).delete()
 
 
-def take_tick(*, every_s: float) -> bool:
-    """Whether this process should tick now: at most one does so within 0.8 × `every_s`.
+def take_turn(name: str, *, every_s: float) -> bool:
+    """Whether this process should do `name` now: at most one does so within 0.8 × `every_s`.
 
-    Every step of a tick is safe to do twice at once; this only keeps the noise down.
+    What is done in turn is safe to do twice at once; this only keeps the noise down.
     """
     moment = now()
-    ticker = WorkerNode.objects.filter(name=TICKER)
+    lease = WorkerNode.objects.filter(name=name)
     due = moment - timedelta(seconds=every_s * 0.8)
     mine = {"seen_at": moment, "pid": os.getpid(), "host": socket.gethostname()}
-    if ticker.filter(seen_at__lte=due).update(**mine):
+    if lease.filter(seen_at__lte=due).update(**mine):
         return True
     # A clock set back would leave the row in the future for ever: that is due as well.
-    if ticker.filter(seen_at__gt=moment + timedelta(seconds=every_s)).update(**mine):
+    if lease.filter(seen_at__gt=moment + timedelta(seconds=every_s)).update(**mine):
         return True
-    if ticker.exists():
+    if lease.exists():
         return False
     try:
-        WorkerNode.objects.create(name=TICKER, started_at=moment, **mine)
+        WorkerNode.objects.create(name=name, started_at=moment, **mine)
     except IntegrityError:
         return False
     return True

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 
-from apps.runs.services import take_tick
+from apps.runs.services import TICKER, take_turn
 from apps.worker.tick import LONG, Beside, tick
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Command(BaseCommand):
     def _tick_in_turn(self, long: list[Beside]) -> dict[str, int]:
         """A tick, unless another ticker just did it or the database is away."""
         try:
-            if not take_tick(every_s=settings.TICK_SECONDS):
+            if not take_turn(TICKER, every_s=settings.TICK_SECONDS):
                 return {}
             for step in long:
                 step.start()
