@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.traces.curation import Split
@@ -80,8 +81,7 @@ class Facts:
         turn = load_object(row.event_metadata).get("turn")
         if not isinstance(turn, int):
             return
-        word = "new_unique" if row.kind == UNIQUE else "turned_true"
-        names = named(load_object(row.annotation), word, "achievements")
+        names = _achieved(row.annotation, "new_unique" if row.kind == UNIQUE else "turned_true")
         if not names:
             return
         turns = self.new_unique if row.kind == UNIQUE else self.turned_true
@@ -103,6 +103,12 @@ def named(said: dict[str, Any], *words: str) -> list[str]:
         if isinstance(said.get(word), list):
             return [name for name in said[word] if isinstance(name, str)]
     return []
+
+
+@lru_cache(maxsize=1024)
+def _achieved(annotation: Any, word: str) -> tuple[str, ...]:
+    """The names in a reward's annotation; the same few come again and again."""
+    return tuple(named(load_object(annotation), word, "achievements"))
 
 
 def is_wanted(facts: Facts, wanted: SftFilter) -> bool:

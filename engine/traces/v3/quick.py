@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from engine.traces.v3.session import loads
 
-ROW, CELL = b"\x1e", b"\x1f"  # between rows and cells: no JSON contains them
+CELL = b"\x1f"  # no JSON contains it
+N_CELLS = 5
 
-# A record has the usual form when the pieces taken from it begin like this.
+# A record has the usual form when the pieces taken from it begin like this, and what follows are
+# strings. The longest piece stands last, behind one in which no quote may be: so it is a string.
 _USUAL_PROMPT = b'[null,null,null,null,"text","text","'
 _PROMPT_PIECES = (
     "$[1]", "$[0].input_messages[2]", "$[0].input_messages[0].parts[1]",
@@ -19,61 +21,87 @@ _PROMPT_PIECES = (
     "$[0].input_messages[0].parts[0].text", "$[0].input_messages[1].role",
     "$[0].input_messages[1].parts[0].text",
 )  # fmt: skip
-_USUAL_ANSWER, _NO_CONTENT = b'[null,"', b'",null]'
+_USUAL_ANSWER, _NO_CONTENT = b'[null,null,"', b'[null,null,null,"'
 _MESSAGE = "$.choices[0].message"
+_CALL = f"{_MESSAGE}.tool_calls[0]"
 _ANSWER_PIECES = (
-    f"{_MESSAGE}.tool_calls[1]", f"{_MESSAGE}.tool_calls[0].id",
-    f"{_MESSAGE}.tool_calls[0].function.name", f"{_MESSAGE}.tool_calls[0].function.arguments",
-    f"{_MESSAGE}.content",
+    f"{_MESSAGE}.tool_calls[1]", f"{_CALL}.name", f"{_MESSAGE}.content",
+    f"{_CALL}.id", f"{_CALL}.function.name", f"{_CALL}.function.arguments",
 )  # fmt: skip
-_MESSAGES = (
-    b'[{"role": "%b", "content": "%b"}, {"role": "%b", "content": "%b"}, '
-    b'{"role": "assistant", "content": "%b", "tool_calls": [{"id": "%b", "type": "function", '
-    b'"function": {"name": "%b", "arguments": "%b"}}]}]'
+_SENT = b'[{"role": "%b", "content": "%b"}, {"role": "%b", "content": "'
+_SAID = (
+    b'"}, {"role": "assistant", "content": "%b", "tool_calls": [{"id": "%b", '
+    b'"type": "function", "function": {"name": "%b", "arguments": "%b"}}]}]'
 )
 
 
 def _quick_calls() -> str:
-    """One text of rows: event id, session, model, provider, turn, pieces of prompt and answer."""
+    """One text of cells: event id, names, turn, pieces of the answer, pieces of the prompt."""
     prompt = ", ".join(f"'{path}'" for path in _PROMPT_PIECES)
     answer = ", ".join(f"'{path}'" for path in _ANSWER_PIECES)
     output = "json_extract(call_records, '$[0].output_text')"
     cells = (
         "id",
-        "json_quote(session_id)",
-        "json_quote(model_name)",
-        "json_quote(provider)",
-        "CASE json_type(metadata, '$.turn') WHEN 'integer' "
-        "THEN json_extract(metadata, '$.turn') ELSE '' END",
-        f"json_extract(call_records, {prompt})",
+        "json_array(session_id, model_name, provider)",
+        "json_extract(metadata, '$.turn', '$.turn')",
         f"json_extract({output}, {answer})",
+        f"json_extract(call_records, {prompt})",
     )
     row = " || char(31) || ".join(f"ifnull({cell}, '')" for cell in cells)
     wanted = "+event_type = 'cais' AND call_records IS NOT NULL"
     within = f"WHERE session_id > :low AND session_id <= :high AND {wanted}"
-    return f"SELECT CAST(group_concat({row}, char(30)) AS BLOB) FROM events {within}"  # noqa: S608
+    return f"SELECT CAST(group_concat({row}, char(31)) AS BLOB) FROM events {within}"  # noqa: S608
 
 
 QUICK_CALLS = _quick_calls()
 
 
-def quick_messages(prompt: bytes, answer: bytes) -> bytes:
-    """The messages out of raw pieces of JSON; b"" when the record has not the usual form.
+def quick_turn(pieces: bytes) -> int | None:
+    """The turn out of `[5,5]`; None when it is no plain number."""
+    number = pieces[1 : pieces.find(b",")]
+    return int(number) if number.isdigit() else None
 
-    A quote inside a string of JSON has a backslash before it, so `","` always stands between two.
+
+class QuickMessages:
+    """Makes messages of raw pieces of JSON.
+
+    A quote inside a string of JSON has a backslash before it, so `","` stands between two strings,
+    or at the end of one that ends in `",` itself; then the next piece begins with a quote.
     """
-    if not prompt.startswith(_USUAL_PROMPT) or not answer.startswith(_USUAL_ANSWER):
-        return b""
-    sent = prompt[len(_USUAL_PROMPT) : -2].split(b'","')
-    silent = answer.endswith(_NO_CONTENT)
-    end = len(_NO_CONTENT if silent else b'"]')
-    said = answer[len(_USUAL_ANSWER) : -end].split(b'","')
-    if len(sent) != 4 or b"" in sent or len(said) != 4 - silent or b"" in said[:3]:
-        return b""
-    content = b"" if silent else said[3]
-    return _MESSAGES % (*sent, content, *said[:3])
+
+    def __init__(self) -> None:
+        self._pieces, self._sent = b"\0", b""  # a prompt up to its last text, and as messages
+
+    def make(self, prompt: bytes, answer: bytes) -> bytes:
+        """The messages of a record; b"" when it has not the usual form."""
+        if not prompt.startswith(self._pieces) and not self._begin(prompt):
+            return b""
+        if answer.startswith(_USUAL_ANSWER):
+            said = answer[len(_USUAL_ANSWER) : -2].split(b'","')
+        elif answer.startswith(_NO_CONTENT):
+            said = [b"", *answer[len(_NO_CONTENT) : -2].split(b'","')]
+        else:
+            return b""
+        if len(said) != 4:
+            return b""
+        content, call_id, name, arguments = said
+        text = prompt[len(self._pieces) : -2]
+        if not (text and call_id and name and arguments) or b'"' in call_id or b'"' in name:
+            return b""
+        return b"".join((self._sent, text, _SAID % (content, call_id, name, arguments)))
+
+    def _begin(self, prompt: bytes) -> bool:
+        """Take in what most prompts of a file share; False when it has not the usual form."""
+        if not prompt.startswith(_USUAL_PROMPT):
+            return False
+        sent = prompt[len(_USUAL_PROMPT) : -2].split(b'","')
+        if len(sent) != 4 or b"" in sent or b'"' in sent[0] or b'"' in sent[2]:
+            return False
+        self._pieces = prompt[: -2 - len(sent[3])]
+        self._sent = _SENT % (sent[0], sent[1], sent[2])
+        return True
 
 
 def has_failed(answer: bytes) -> bool:
     """Whether the arguments of a usual answer are no JSON object."""
-    return not isinstance(loads(loads(answer)[3]), dict)
+    return not isinstance(loads(loads(answer)[-1]), dict)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
@@ -56,8 +57,7 @@ def records(facts: Facts, calls: Iterable[Call], wanted: SftFilter) -> list[SftR
     near = None
     if wanted.turns_before_unlock is not None:
         near = turns_before(facts.new_unique, wanted.turns_before_unlock)
-    head = f'"metadata": {{"session_id": {quoted(facts.session_id)}, "turn": '
-    name, policy = None, ""  # most calls of a session are of one model: written once
+    head = f', "metadata": {{"session_id": {quoted(facts.session_id)}, "turn": '.encode()
     found: list[SftRecord] = []
     next_turn = cumulative = 0
     for call in calls:
@@ -67,28 +67,41 @@ def records(facts: Facts, calls: Iterable[Call], wanted: SftFilter) -> list[SftR
         if turn is None:
             continue
         next_turn = max(next_turn, turn + 1)
-        if (call.model, call.provider) != name:
-            name = (call.model, call.provider)
-            provider = quoted(call.provider or "unknown")
-            policy = f'"model": {quoted(call.model)}, "provider": {provider}, "achievements": '
+        new, turned = facts.new_unique.get(turn, ()), facts.turned_true.get(turn, ())
         for said in call.conversations:
-            new, turned = facts.new_unique.get(turn, ()), facts.turned_true.get(turn, ())
             cumulative += len(new)
             if (near is not None and turn not in near) or (
                 wanted.drop_failed_calls and said.failed
             ):
                 continue
-            image = said.user_image or said.assistant_image
-            rest = (
-                f', {head}{turn}, {policy}{{"new_unique": {_list(new)}, "turned_true": '
-                f'{_list(turned)}, "cumulative_unique": {cumulative}}}, "user_has_image": '
-                f'{_bool(said.user_image)}, "assistant_has_image": {_bool(said.assistant_image)}, '
-                f'"has_image": {_bool(image)}}}}}\n'
-            )
-            line = b'{"messages": %b%b' % (said.messages, rest.encode())
+            rest = _rest(
+                call.model, call.provider, tuple(new), tuple(turned), cumulative,
+                said.user_image, said.assistant_image,
+            )  # fmt: skip
+            line = b'{"messages": %b%b%d%b' % (said.messages, head, turn, rest)
             goal = led_to(facts.new_unique, turn) if wanted.max_per_achievement else ""
             found.append(SftRecord(said.messages, line, goal))
     return found
+
+
+@lru_cache(maxsize=1024)
+def _rest(
+    model: str | None,
+    provider: str | None,
+    new: tuple[str, ...],
+    turned: tuple[str, ...],
+    cumulative: int,
+    user_image: bool,
+    assistant_image: bool,
+) -> bytes:
+    """A line from its model on; most turns of a session end alike."""
+    return (
+        f', "model": {quoted(model)}, "provider": {quoted(provider or "unknown")}, '
+        f'"achievements": {{"new_unique": {_list(new)}, "turned_true": {_list(turned)}, '
+        f'"cumulative_unique": {cumulative}}}, "user_has_image": {_bool(user_image)}, '
+        f'"assistant_has_image": {_bool(assistant_image)}, '
+        f'"has_image": {_bool(user_image or assistant_image)}}}}}\n'
+    ).encode()
 
 
 def curate(found: Iterable[SftRecord], wanted: SftFilter) -> Iterator[SftRecord]:

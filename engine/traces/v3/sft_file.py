@@ -25,13 +25,20 @@ from typing import Any, NamedTuple
 
 from engine.traces.v3.calls import Conversation, conversations
 from engine.traces.v3.checks import check_header, check_tables, odd
-from engine.traces.v3.choosing import Facts, RewardRow, SftFilter, is_wanted
-from engine.traces.v3.quick import CELL, QUICK_CALLS, ROW, has_failed, quick_messages
+from engine.traces.v3.choosing import ALL, UNIQUE, Facts, RewardRow, SftFilter, is_wanted
+from engine.traces.v3.quick import (
+    CELL,
+    N_CELLS,
+    QUICK_CALLS,
+    QuickMessages,
+    has_failed,
+    quick_turn,
+)
 from engine.traces.v3.reader import connect
 from engine.traces.v3.sft import Call, SftRecord, curate, records, world_of
 
 THREADS = 2
-EVENTS_AT_ONCE = 1500
+EVENTS_AT_ONCE = 400
 _LAST = "\U0010ffff"
 _MODELS = """SELECT session_id, model_name, provider, COUNT(*) FROM events
 WHERE session_id > :low AND session_id <= :high AND +event_type = 'cais'
@@ -40,7 +47,8 @@ ORDER BY session_id, model_name, provider"""
 _REWARDS = """SELECT r.session_id, r.reward_type, r.reward_value, r.annotation,
 CASE WHEN r.reward_value > 0 THEN e.metadata END
 FROM event_rewards r LEFT JOIN events e ON e.id = r.event_id
-WHERE r.session_id > :low AND r.session_id <= :high AND (:sums OR +r.reward_value > 0)
+WHERE r.session_id > :low AND r.session_id <= :high
+AND (:sums OR +r.reward_value > 0 AND +r.reward_type IN (:unique, :all))
 ORDER BY r.session_id, r.id"""
 _OUTCOMES = """SELECT session_id, total_reward, reward_metadata FROM outcome_rewards
 WHERE session_id > :low AND session_id <= :high ORDER BY session_id, id"""
@@ -102,6 +110,7 @@ class _Source:
         self.path, self.wanted = path, wanted
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._messages = QuickMessages()
 
     def bounds(self) -> list[str]:
         """Ids between which there are not too many events; the first and last hold all."""
@@ -121,7 +130,10 @@ class _Source:
 
     def read(self, low: str, high: str) -> _Raw:
         """Ask everything about the sessions behind `low` up to `high`; runs in any thread."""
-        where = {"low": low, "high": high, "sums": bool(self.wanted.event_rewards)}
+        where = {
+            "low": low, "high": high, "sums": bool(self.wanted.event_rewards),
+            "unique": UNIQUE, "all": ALL,
+        }  # fmt: skip
         try:
             calls = self._quick(where)
             # Who called most matters only to a filter that asks for it.
@@ -138,12 +150,12 @@ class _Source:
 
     def make(self, raw: _Raw, low: str, high: str) -> Iterator[SftRecord]:
         """The records of what `read` gave."""
-        by_session: dict[str, list[list[bytes]]] | None = None
+        by_session: dict[str, list[tuple[bytes, ...]]] | None = None
         if raw.calls is not None:
             by_session = {}
-            for row in raw.calls.split(ROW) if raw.calls else ():
-                cells = row.split(CELL)
-                by_session.setdefault(_unquoted(cells[1]), []).append(cells)
+            cells = iter(raw.calls.split(CELL) if raw.calls else ())
+            for row in zip(*[cells] * N_CELLS, strict=True):
+                by_session.setdefault(_names(row[1])[0], []).append(row)
         try:
             for facts in _facts(raw, by_session or {}):
                 if is_wanted(facts, self.wanted):
@@ -182,16 +194,18 @@ class _Source:
             raise
         return text or b""
 
-    def _quick_calls(self, rows: list[list[bytes]]) -> Iterator[Call]:
+    def _quick_calls(self, rows: list[tuple[bytes, ...]]) -> Iterator[Call]:
         rows.sort(key=lambda cells: int(cells[0]))
-        for pk, _, model, provider, turn, prompt, answer in rows:
-            messages = quick_messages(prompt, answer) if turn else b""
+        for pk, names, pieces, answer, prompt in rows:
+            turn = quick_turn(pieces)
+            messages = b"" if turn is None else self._messages.make(prompt, answer)
             if not messages:
                 yield self._slow_call(int(pk))
                 continue
             failed = self.wanted.drop_failed_calls and has_failed(answer)
             said = Conversation(messages, False, False, failed)
-            yield Call(int(turn), _unquoted(model), _unquoted(provider), [said])
+            _, model, provider = _names(names)
+            yield Call(turn, model, provider, [said])
 
     def _slow_calls(self, session_id: str) -> Iterator[Call]:
         for _, metadata, model, provider, text in self._db().execute(_CALLS, (session_id,)):
@@ -204,19 +218,22 @@ class _Source:
     def _db(self) -> sqlite3.Connection:
         if not hasattr(self._local, "db"):
             self._local.db = connect(self.path)
+            # Pages are read once, one after another: a cache that the processor's holds is faster.
+            self._local.db.execute("PRAGMA cache_size=-500")
             self._opened.append(self._local.db)
         db: sqlite3.Connection = self._local.db
         return db
 
 
-def _facts(raw: _Raw, calls: Mapping[str, list[list[bytes]]]) -> list[Facts]:
+def _facts(raw: _Raw, calls: Mapping[str, list[tuple[bytes, ...]]]) -> list[Facts]:
     found: dict[str, Facts] = {}
     if raw.models is None:
         for session_id, rows in calls.items():
-            model = next((row[2] for row in rows if row[2] != b"null"), None)
+            models = (_names(row[1])[1] for row in rows)
+            model = next((name for name in models if name is not None), None)
             if model is not None:
                 found[session_id] = Facts(session_id, session_id)
-                found[session_id].add_model(_unquoted(model), None, 1)
+                found[session_id].add_model(model, None, 1)
     for session_id, model, provider, n_calls in raw.models or ():
         facts = found.setdefault(session_id, Facts(session_id, session_id))
         facts.add_model(model, provider, n_calls)
@@ -235,6 +252,7 @@ def _facts(raw: _Raw, calls: Mapping[str, list[list[bytes]]]) -> list[Facts]:
 
 
 @lru_cache(maxsize=256)
-def _unquoted(text: bytes) -> Any:
-    """A name out of its JSON; the same few come again and again."""
-    return json.loads(text)
+def _names(text: bytes) -> list[Any]:
+    """Session, model and provider out of their JSON; the same few come again and again."""
+    found: list[Any] = json.loads(text)
+    return found

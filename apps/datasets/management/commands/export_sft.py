@@ -27,6 +27,7 @@ from engine.traces.v3.choosing import SftFilter, read_event_rewards
 from engine.traces.v3.sft_file import file_records
 
 _SHOW_EVERY = 1000
+_BUFFER_BYTES = 128 * 1024
 
 
 class Command(BaseCommand):
@@ -158,7 +159,7 @@ def _write(path: Path, lines: Iterator[bytes]) -> int:
     n_records = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as out:
+        with staged.open("wb", buffering=_BUFFER_BYTES) as out:
             for line in lines:
                 out.write(line)
                 n_records += 1
