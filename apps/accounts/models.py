@@ -10,6 +10,7 @@ class User(AbstractUser):
     """A person. What they may do follows from their memberships; `is_superuser` is the operator."""
 
     must_change_password = models.BooleanField(default=False)  # an admin chose the present one
+    tour_open = models.BooleanField(default=False)  # the first steps stand on the home page
 
 
 class Role(models.TextChoices):

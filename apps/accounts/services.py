@@ -25,8 +25,14 @@ class NewKey(NamedTuple):
 
 
 def create_user(*, username: str, password: str, email: str = "", superuser: bool = False) -> User:
-    """Make a user. Raises Refused when the name is taken or the password too weak."""
-    user = User(username=username, email=email, is_superuser=superuser, is_staff=superuser)
+    """Make a user; an operator, who begins with the tour, as a superuser.
+
+    Raises Refused when the name is taken or the password too weak.
+    """
+    user = User(
+        username=username, email=email, is_superuser=superuser, is_staff=superuser,
+        tour_open=superuser,
+    )  # fmt: skip
     try:
         validate_password(password, user)
     except ValidationError as err:
@@ -51,6 +57,11 @@ def create_user(*, username: str, password: str, email: str = "", superuser: boo
 
 
 @transaction.atomic
+def close_tour(*, user: User) -> None:
+    """Never show this user the tour again. Safe to call twice."""
+    User.objects.filter(pk=user.pk).update(tour_open=False)
+
+
 def create_project(*, slug: str, name: str, owner: User) -> Project:
     """Make a project with its first admin. Raises Refused when the slug is taken."""
     try:

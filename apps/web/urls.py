@@ -32,6 +32,7 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("_running/", home.running, name="home-running"),
     path("_install/", home.install, name="home-install"),
+    path("tour/close/", home.end_tour, name="tour-close"),
     path("start/", home.start, name="start"),
     path("login/", session.login, name="login"),
     path("logout/", session.logout, name="logout"),

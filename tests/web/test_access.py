@@ -24,7 +24,7 @@ WORDS = {"verb": "cancel", "uid": "ck_000000000000", "name": "config.json"}
 CHANGES = (
     "/start/", "/runs/bulk/", "/runs/{run}/cancel/", "/runs/{run}/resume/", "/runs/{run}/clone/",
     "/runs/{run}/delete/", "/runs/{run}/notes/", "/traces/{trace}/verify/",
-    "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/traces/{trace}/labels/",
+    "/traces/{trace}/fork/", "/traces/bulk/", "/saved/", "/tour/close/", "/traces/{trace}/labels/",
     "/configs/new/", "/configs/_check/", "/queue/act/", "/datasets/new/",
     "/settings/keys/", "/settings/providers/", "/settings/aliases/",
     "/settings/users/", "/settings/projects/", "/settings/webhooks/",

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, Role
+from apps.accounts.services import record
 from apps.datasets import queries, services
 from apps.datasets.difference import compare_datasets, find_sides
 from apps.datasets.tokens import sample_of_dataset
@@ -110,6 +111,7 @@ def export(request: PageRequest, dataset_id: int) -> HttpResponseBase:
     if wanted not in FORMATS:
         raise Refused("bad_format", f"format is one of {', '.join(FORMATS)}.", status=422)
     lines = queries.export(found.dataset, format=wanted)
+    record(actor=request.actor, verb="dataset.exported", target=f"dataset:{dataset_id}")
     response = StreamingHttpResponse(lines, content_type="application/jsonl; charset=utf-8")
     name = f"dataset-{dataset_id}-{wanted}.jsonl"
     response["Content-Disposition"] = f'attachment; filename="{name}"'

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.accounts.errors import Refused
 from apps.accounts.models import Project, Role
+from apps.accounts.services import close_tour
 from apps.launch import services as launch
 from apps.launch.models import Pipeline
 from apps.launch.queries import PipelineRow, list_pipelines
@@ -19,6 +20,7 @@ from apps.runs.queries import RunRow
 from apps.runs.queries.live import LiveRow, list_live
 from apps.web.access import PageRequest, draw, go, page
 from apps.web.relations import comparable
+from apps.web.tour import tour_of
 from engine.rollout.scores import MainScore, main_score
 from synthweb.train_parts import read_status
 
@@ -51,6 +53,7 @@ def home(request: PageRequest) -> HttpResponse:
     project = request.actor.project
     evals = queries.list_runs(project=project, kind="eval", state="succeeded", limit=60).items
     ladder = _ladder(evals)
+    tuned = [rung.run.id for rung in ladder if ":" in rung.run.model]
     context = {
         **_running(project),
         "ladder": ladder,
@@ -61,6 +64,7 @@ def home(request: PageRequest) -> HttpResponse:
         "counts": queries.count_runs(project=project),
         "training": read_status(),
         "choices": list_loops(project=project),
+        "tour": tour_of(request.actor, tuned[-1] if tuned else None),
     }
     return draw(request, "home/page.html", context)
 
@@ -89,6 +93,13 @@ def start(request: PageRequest) -> HttpResponse:
     started = launch.launch(actor=request.actor, config=config)
     room = "pipelines" if isinstance(started, Pipeline) else "runs"
     return go(request, f"/{room}/{started.pk}/", f"{config.name} is on its way.")
+
+
+@require_POST
+@page(Role.EDITOR)
+def end_tour(request: PageRequest) -> HttpResponse:
+    close_tour(user=request.actor.user)
+    return go(request, "/")
 
 
 def _check_start(project: Project, what: str) -> None:
