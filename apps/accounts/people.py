@@ -18,7 +18,7 @@ from django.utils.timezone import now
 from apps.accounts.errors import Refused
 from apps.accounts.models import ApiKey, Membership, Project, Role, User
 from apps.accounts.queries import Actor
-from apps.accounts.services import create_project, create_user, record, set_member
+from apps.accounts.services import MAX_NAME, create_project, create_user, record, set_member
 
 
 class Invited(NamedTuple):
@@ -126,8 +126,8 @@ def open_project(*, actor: Actor, name: str) -> Project:
     actor.require(Role.ADMIN)
     name = name.strip()
     slug = slugify(name)[:50]
-    if not slug or len(name) > 200:
-        message = "A project needs a name with letters or digits, of at most 200 characters."
+    if not slug or len(name) > MAX_NAME or "\0" in name:
+        message = f"A project needs a name with letters or digits, at most {MAX_NAME}, and no NUL."
         raise Refused("bad_name", message, status=422, fields={"name": "letters or digits"})
     project = create_project(slug=slug, name=name, owner=actor.user)
     made_in = actor._replace(project=project)

@@ -16,6 +16,8 @@ from apps.accounts.errors import Refused
 from apps.accounts.models import ApiKey, AuditEntry, Membership, Project, Role, User
 from apps.accounts.queries import SCOPES, Actor, digest_of
 
+MAX_NAME = 200  # of keys and projects
+
 
 class NewKey(NamedTuple):
     """A key just made; `clear` is shown once and stored nowhere."""
@@ -93,8 +95,11 @@ def create_api_key(
 ) -> NewKey:
     """Make a key. Its clear text is in the result and nowhere else.
 
-    Raises Refused(422) for an unknown scope or an expiry in the past.
+    Raises Refused(422) for an unknown scope, an expiry in the past or a name that cannot be kept.
     """
+    if not 1 <= len(name) <= MAX_NAME or "\0" in name:
+        message = f"A key's name has 1 to {MAX_NAME} characters and no NUL."
+        raise Refused("bad_name", message, status=422, fields={"name": message})
     wanted = list(dict.fromkeys(scopes))
     if not wanted or not set(wanted) <= set(SCOPES):
         raise Refused(

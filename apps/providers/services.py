@@ -22,6 +22,7 @@ from apps.providers.urls import check_url, origin_of
 from synthweb.bell import ring
 
 MAX_LISTED = 200
+MAX_ID = 190  # the audit log writes "model:" before it
 # A task app answers with a whole episode, a model with one turn.
 DEFAULT_TIMEOUT_S: dict[str, int] = {ProviderKind.OPENAI: 120, ProviderKind.TASK_APP: 600}
 DEFAULT_TRIES: dict[str, int] = {ProviderKind.OPENAI: 5, ProviderKind.TASK_APP: 3}
@@ -119,8 +120,10 @@ def set_alias(*, actor: Actor, requested: str, resolved: str) -> ModelAlias | No
     """Let a base model id stand for another one here; an empty `resolved` ends it. Safe twice."""
     actor.require(Role.ADMIN)
     requested, resolved = requested.strip(), resolved.strip()
-    if not requested or max(len(requested), len(resolved)) > 200 or requested == resolved:
-        raise Refused("bad_alias", "An alias needs two different model ids.", status=422)
+    longest = max(len(requested), len(resolved))
+    if not requested or requested == resolved or longest > MAX_ID or "\0" in requested + resolved:
+        message = f"An alias needs two different model ids of at most {MAX_ID} characters."
+        raise Refused("bad_alias", message, status=422)
     with transaction.atomic():
         record(actor=actor, verb="alias.set", target=f"model:{requested}", detail={"to": resolved})
         if not resolved:

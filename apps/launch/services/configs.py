@@ -107,9 +107,10 @@ def _store(actor: Actor, loaded: Loaded, name: str, toml: str, parent: Config | 
 
 def _title(name: str) -> str:
     """The name of a config: that of its file, without the folder."""
-    title = Path(name.replace("\0", "")).name[:200]
-    if not title:
-        raise Refused("no_name", "A config needs a name.", status=422)
+    title = Path(name).name
+    if not 1 <= len(title) <= 200 or "\0" in title:
+        words = "A config's name has 1 to 200 characters and no NUL."
+        raise Refused("bad_name", words, status=422, fields={"name": words})
     return title
 
 

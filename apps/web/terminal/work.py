@@ -113,7 +113,13 @@ def of_traces(filters: dict[str, Any], query: str, rows: Sequence[EpisodeRow]) -
     kept = {name: _json_word(value) for name, value in filters.items()}
     return [
         fetch("this list", "/traces", kept),
-        manage("these games as tracing v3", "export_traces", *flags, "--out", "games.db"),
+        manage(
+            "games of such a run, model, task and score as tracing v3",
+            "export_traces",
+            *flags,
+            "--out",
+            "games.db",
+        ),
         *_views("traces", query),
         send("label a game, as for each that is ticked", "PATCH", trace, {"add": ["nice"]}),
         send("take the label off", "PATCH", trace, {"remove": ["nice"]}),
