@@ -33,7 +33,7 @@ def test_a_newcomer_runs_the_loop_forks_the_first_table_and_takes_the_data_home(
 
     page.locator(".answer").get_by_role("link").click()
     expect(page.locator("#model-id")).to_contain_text("ft:")
-    page.locator(".lineage").get_by_role("link", name="good games of the guide v1").click()
+    page.locator(".graph a", has_text="good games of the").click()
     expect(page.locator(".answer")).to_contain_text("from")
     with page.expect_download() as download:
         page.get_by_role("link", name="trl JSONL").click()
@@ -43,7 +43,7 @@ def test_a_newcomer_runs_the_loop_forks_the_first_table_and_takes_the_data_home(
     assert json.loads(lines[0])["messages"][-1]["tool_calls"]
 
     page.get_by_role("link", name="Home").first.click()
-    expect(tour.get_by_text("done")).to_have_count(3)
+    expect(tour.locator(".good")).to_have_count(3)
     page.get_by_role("button", name="Close for good").click()
     expect(tour).to_have_count(0)
 
