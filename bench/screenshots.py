@@ -31,6 +31,7 @@ PAGES = {
     "datasets": "/datasets/",
     "dataset-new": "/datasets/new/",
     "checkpoints": "/checkpoints/",
+    "checkpoints-import": "/checkpoints/import/",
     "configs": "/configs/",
     "config-new": "/configs/new/",
     "pipelines": "/pipelines/",

@@ -17,6 +17,7 @@ from apps.runs import storage
 from apps.runs.models import RunInput
 
 README = "README.md"
+MAX_CARD_BYTES = 64 * 1024
 
 
 def model_card(checkpoint: Checkpoint) -> str:
@@ -39,7 +40,8 @@ def model_card(checkpoint: Checkpoint) -> str:
     lines.append(f"- trained on {count_seeds(checkpoint.trained_seeds)} worlds")
     figures = [(k, v) for k, v in sorted(checkpoint.metrics.items()) if isinstance(v, int | float)]
     lines += [f"- {name}: {value:.6g}" for name, value in figures]
-    return "\n".join([*lines, *_scores(checkpoint), *_config(checkpoint)]) + "\n"
+    whole = [*lines, *_scores(checkpoint), *_config(checkpoint), *_own_card(checkpoint)]
+    return "\n".join(whole) + "\n"
 
 
 def list_downloads(checkpoint: Checkpoint) -> list[CheckpointFile]:
@@ -84,6 +86,17 @@ def _config(checkpoint: Checkpoint) -> list[str]:
         return []
     text = json.dumps(checkpoint.run.resolved, indent=2, sort_keys=True, ensure_ascii=False)
     return ["", "## Config", "", "```json", text, "```"]
+
+
+def _own_card(checkpoint: Checkpoint) -> list[str]:
+    """What a model from outside says about itself: its licence above all."""
+    if checkpoint.kind != "import":
+        return []
+    file = checkpoint.files.filter(path=README).first()
+    if file is None:
+        return []
+    text = b"".join(storage.open_stream(file.storage_key))[:MAX_CARD_BYTES]
+    return ["", "## The card that it came with", "", text.decode(errors="replace")]
 
 
 def _dataset_hashes(run_id: int) -> list[str]:

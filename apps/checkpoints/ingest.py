@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PUBLISHED = frozenset((".safetensors", ".json", ".jinja", ".txt", ".md", ".model"))
 MAX_FILES = 1000
 ADAPTER_CONFIG = "adapter_config.json"  # its presence makes a folder an adapter: engine/train
+NAMED = ("base", "import")  # their runs give them their ids: nothing was trained from another
 PREFIXES = {"full": "ft", "lora": "ft", "qlora": "qft"}
 
 # Rooms above say which worlds a run's other inputs hold: the datasets register here.
@@ -119,12 +120,12 @@ def _base_model(run: Run, base: Checkpoint | None, data: Mapping[str, Any]) -> s
         return str(asked)
     if base:
         return base.base_model or base.model_id
-    return run.model if data["kind"] == "base" else ""
+    return run.model if data["kind"] in NAMED else ""
 
 
 def _model_id(run: Run, base_model: str, data: Mapping[str, Any]) -> str:
     """`ft:BASE:job_…`, `:step_N` behind it for one that serves resume; a base has its own name."""
-    if data["kind"] == "base":
+    if data["kind"] in NAMED:
         name = run.model
     else:
         prefix = "rl" if data["kind"] == "rl" else PREFIXES[data["method"]]

@@ -20,7 +20,7 @@ class Checkpoint(models.Model):
     uid = models.CharField(max_length=40, unique=True)  # ck_<12 hex>
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="checkpoints")
     model_id = models.CharField(max_length=300)
-    kind = models.CharField(max_length=10)  # base | sft | rl | import
+    kind = models.CharField(max_length=10)  # base | sft | rl | import (from outside)
     method = models.CharField(max_length=10, default="full")  # full | lora | qlora
     base = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT)
     weights = models.ForeignKey(

@@ -29,6 +29,7 @@ STATUS = {
     RunState.CANCELLED: "cancelled",
 }
 STATUSES = tuple(dict.fromkeys(STATUS.values()))
+TRAINS = ("sft", "rl")
 OVER = ("succeeded", "failed", "cancelled")
 
 
@@ -135,7 +136,7 @@ def error_of(job: SynthJob) -> str | None:
 
 def model_of(runs: Sequence[Run]) -> Checkpoint | None:
     """The published checkpoint that a job's runs made; None until it can be used."""
-    done = [run.pk for run in runs if run.state == RunState.SUCCEEDED and run.kind != "base"]
+    done = [run.pk for run in runs if run.state == RunState.SUCCEEDED and run.kind in TRAINS]
     rows = Checkpoint.objects.filter(run__in=done, final=True, deleted_at=None)
     return rows.order_by("-id").first()
 

@@ -129,7 +129,7 @@ def _model(row: Checkpoint, words: str) -> Node:
 
 
 def _icon(row: Checkpoint) -> str:
-    return "sapling" if row.kind == "base" else "diamond"
+    return "sapling" if row.kind in ("base", "import") else "diamond"
 
 
 def _place(columns: list[tuple[str, list[Node]]], links: list[tuple[Node, Node]]) -> Graph:

@@ -16,7 +16,8 @@ from apps.runs.models import Run
 from apps.traces.models import Episode
 
 PLAYED = ("eval", "rollout", "rl")
-TRAINED = ("sft", "rl", "base")
+TRAINED = ("sft", "rl", "base", "import_model")
+MAKES = ("base", "import_model")  # of nothing that was here before
 TRIED = 3  # evals of each model that are looked at for shared worlds
 
 
@@ -34,7 +35,7 @@ def relations_of(*, project: Project, run: Run) -> Relations:
     """A dozen queries at most, none for what the kind of run cannot have."""
     found = list_checkpoints(project=project, run=run.pk, limit=1) if run.kind in TRAINED else None
     made = found.items[0] if found and found.items else None
-    model = find_model(project.pk, run.model) if run.kind != "base" and run.model else None
+    model = find_model(project.pk, run.model) if run.kind not in MAKES and run.model else None
     datasets = datasets_of_run(run) if run.kind in TRAINED else []
     if made is not None:
         mine = [score.run_id for score in made.scores]

@@ -75,6 +75,7 @@ urlpatterns = [
     path("datasets/<int:dataset_id>/diff/", datasets.diff, name="dataset-diff"),
     path("datasets/<int:dataset_id>/export/", datasets.export, name="dataset-export"),
     path("checkpoints/", checkpoints.checkpoint_list, name="checkpoints"),
+    path("checkpoints/import/", checkpoints.import_model, name="checkpoint-import"),
     path("checkpoints/<slug:uid>/", checkpoints.checkpoint_page, name="checkpoint"),
     path("checkpoints/<slug:uid>/archive/", checkpoints.archive, name="checkpoint-archive"),
     path("checkpoints/<slug:uid>/<slug:verb>/", checkpoints.act, name="checkpoint-act"),

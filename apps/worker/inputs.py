@@ -21,6 +21,11 @@ from apps.runs import storage
 from apps.runs.keys import PROVIDER_KEY, RUN_KEY, TASK_APP_KEY, make_run_key
 from apps.runs.models import Run
 from engine.errors import ConfigError
+from synthweb.env import inherited
+
+# What reaches the hub where the operator says how; no other engine is given it.
+HUB = ("HF_TOKEN", "HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy",
+       "http_proxy", "no_proxy")  # fmt: skip
 
 
 class Prepared(NamedTuple):
@@ -43,6 +48,9 @@ def prepare_inputs(run: Run, attempt_id: int) -> Prepared:
     for name, prepare in parts.items():
         if name in run.inputs:
             inputs[name] = prepare(run, attempt_id, dict(run.inputs[name]), environment)
+    source = run.inputs.get("source")
+    if isinstance(source, dict) and "repo" in source:
+        environment |= inherited(HUB)
     return Prepared(inputs, environment)
 
 

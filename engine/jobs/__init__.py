@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "rl": "engine.jobs.rl:run",
     "base": "engine.jobs.base:run",
     "import": "engine.jobs.import_traces:run",
+    "import_model": "engine.jobs.import_model:run",
     "noop": "engine.jobs.noop:run",
 }
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -146,6 +147,19 @@ class Job:
         if name in ("", ".", "..") or os.path.islink(f"{folder.path}/{name}"):
             raise _outside(path)
         return folder, name
+
+
+def check_room(size_bytes: int, folder: Path) -> None:
+    """A copy of so much in `folder` and what is stored of it must both fit. Raises StorageError."""
+    free = shutil.disk_usage(folder).free
+    if 2 * size_bytes > free:
+        raise StorageError(
+            f"It takes {2 * size_bytes / 1e9:.1f} GB of disk while it is imported, "
+            f"{free / 1e9:.1f} GB are free.",
+            hint="Make room on the disk of SYNTHWEB_HOME, then resume the run.",
+            retryable=False,
+            code="no_room",
+        )
 
 
 def _outside(path: str) -> StorageError:

@@ -1,7 +1,7 @@
 """Chat records to token ids with the loss on the assistant's tokens only.
 
-Lives here: reading JSONL of `{"messages": [...], "tools": [...]}`, encoding, padding. What makes
-such files is `apps/datasets`; training on them is `sft.py`.
+Lives here: reading JSONL of `{"messages": [...], "tools": [...]}`, encoding. Batches of them are
+made in `batches.py`; what makes such files is `apps/datasets`; training on them is `sft.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from engine.errors import TrainingError
@@ -173,52 +171,3 @@ def split_validation(
     every = max(round(1 / share), -(-len(examples) // limit))
     training = [e for i, e in enumerate(examples) if i % every]
     return training, [e for i, e in enumerate(examples) if not i % every]
-
-
-def collate(
-    examples: Sequence[dict[str, Any]], pad_id: int, pack_to: int | None = None
-) -> dict[str, Tensor]:
-    """Pad on the right to the longest: input_ids, attention_mask, labels (B, T), record (B,).
-
-    pack_to: put several records into a row of at most so many tokens instead. Their positions begin
-    at 0 again, by which the model keeps them apart: the loss is the same with less padding.
-    `n_tokens` (1,) counts what is no padding.
-    """
-    rows = _packed(examples, pack_to) if pack_to else [[e] for e in examples]
-    width = max(sum(len(e["input_ids"]) for e in row) for row in rows)
-    shape = (len(rows), width)
-    batch = {
-        "input_ids": torch.full(shape, pad_id, dtype=torch.long),
-        "labels": torch.full(shape, IGNORED, dtype=torch.long),
-        "position_ids": torch.zeros(shape, dtype=torch.long),
-        "attention_mask": torch.zeros(shape, dtype=torch.long),
-        "record": torch.tensor([e["record"] for e in examples]),
-        "n_tokens": torch.tensor([sum(len(e["input_ids"]) for e in examples)]),
-    }
-    for index, row in enumerate(rows):
-        start = 0
-        for example in row:
-            n = len(example["input_ids"])
-            here = (index, slice(start, start + n))
-            batch["input_ids"][here] = torch.tensor(example["input_ids"])
-            batch["labels"][here] = torch.tensor([IGNORED, *example["labels"][1:]])
-            batch["position_ids"][here] = torch.arange(n)
-            batch["attention_mask"][here] = 1
-            start += n
-    del batch["attention_mask" if pack_to else "position_ids"]
-    return batch
-
-
-def _packed(examples: Sequence[dict[str, Any]], width: int) -> list[list[dict[str, Any]]]:
-    """Records in rows of at most `width` tokens, each in the first row that has room."""
-    rows: list[list[dict[str, Any]]] = []
-    room: list[int] = []
-    for example in sorted(examples, key=lambda e: -len(e["input_ids"])):
-        n = len(example["input_ids"])
-        index = next((i for i, left in enumerate(room) if left >= n), len(rows))
-        if index == len(rows):
-            rows.append([])
-            room.append(max(width, n))
-        rows[index].append(example)
-        room[index] -= n
-    return rows

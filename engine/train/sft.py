@@ -26,13 +26,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import SFTConfig, SFTTrainer
 
 from engine.errors import TrainingError
+from engine.train.batches import collate, may_share
 from engine.train.best import Best
 from engine.train.callbacks import Progress
 from engine.train.checkpoints import newest_checkpoint, publish_folder, what_is_left
-from engine.train.data import Example, collate
+from engine.train.data import IGNORED, Example
 from engine.train.processes import is_first, wait_for_all
 from engine.train.schedule import Clock, Shape, rate_factor
 
+INPUTS = ("input_ids", "attention_mask", "position_ids")
+MEASURED_TOKENS = 16_384  # of a batch whose loss is measured
 EXPLODED_LOSS = 50.0  # the loss of guessing among e^50 words: nothing sane gets there
 
 
@@ -178,7 +181,7 @@ def train(
         args=_arguments(options, folder / ".staged"),
         train_dataset=_dataset(training),
         processing_class=tokenizer,
-        data_collator=partial(collate, pad_id=pad_id, pack_to=width),
+        data_collator=partial(collate, pad_id=pad_id, pack_to=width, share=may_share(model)),
         peft_config=_adapter(options),
     )
     trainer.clock, trainer.options, trainer.best = clock, options, best
@@ -208,15 +211,21 @@ def measure(
     was_training = model.training
     model.eval()
     total, right, count = 0.0, 0, 0
+    longest = max((len(e.input_ids) for e in examples), default=1)
+    batch_size = max(1, min(batch_size, MEASURED_TOKENS // longest))
+    share = may_share(model)
     for start in range(0, len(examples), batch_size):
-        batch = collate([e._asdict() for e in examples[start : start + batch_size]], pad_id)
-        batch = {key: value.to(model.device) for key, value in batch.items()}
-        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        labels = batch["labels"][:, 1:].reshape(-1)  # (B·(T-1),)
-        flat = logits[:, :-1].reshape(-1, logits.shape[-1]).float()
+        rows = [e._asdict() for e in examples[start : start + batch_size]]
+        batch = {k: v.to(model.device) for k, v in collate(rows, pad_id, share=share).items()}
+        inputs = {name: value for name, value in batch.items() if name in INPUTS}
+        # The logits of a prompt's tokens, 200 kB each with a large vocabulary, are never made.
+        kept = (batch["labels"][:, 1:] != IGNORED).any(0).nonzero().squeeze(1)  # (T',)
+        logits = model(**inputs, logits_to_keep=kept).logits  # (B, T', V)
+        labels = batch["labels"][:, 1:][:, kept].reshape(-1)  # (B·T',)
+        flat = logits.reshape(-1, logits.shape[-1]).float()
         total += float(nn.functional.cross_entropy(flat, labels, reduction="sum"))
         right += int((flat.argmax(-1) == labels).sum())
-        count += int((labels >= 0).sum())
+        count += int((labels != IGNORED).sum())
     model.train(was_training)
     return {"val.loss": total / max(count, 1), "val.accuracy": right / max(count, 1)}
 

@@ -23,7 +23,8 @@ FIND = """async (rules) => {
 }"""
 PAGES = (
     "/", "/runs/", "/live/", "/traces/", "/traces/import/", "/compare/", "/curves/", "/datasets/",
-    "/datasets/new/", "/checkpoints/", "/configs/", "/configs/new/", "/pipelines/", "/queue/",
+    "/datasets/new/", "/checkpoints/", "/checkpoints/import/", "/configs/", "/configs/new/",
+    "/pipelines/", "/queue/",
     "/settings/", "/settings/password/", "/settings/keys/", "/settings/aliases/",
     "/settings/users/", "/settings/projects/", "/settings/storage/", "/settings/workers/",
     "/settings/audit/", "/settings/providers/?preset=vllm", "/search/?q=guide",

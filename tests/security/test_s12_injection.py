@@ -65,7 +65,7 @@ WORDS = (
     "scopes", "key", "remove", "sort", "task", "n", "first", "last", "x",
     "preset", "enabled", "drop_key", "prices",
     "username", "role", "project", "priority", "traces", "episodes", "page", "query", "delete",
-    "old", "new", "again", "user", "verb", "target", "url",
+    "old", "new", "again", "source", "revision", "user", "verb", "target", "url",
 )  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from ninja import Router, Schema, Status
 
 from apps.accounts.queries import Actor
 from apps.api.auth import actor_of
-from apps.api.shapes import Listed, RowId
+from apps.api.shapes import Listed, RowId, RunDetailOut
 from apps.checkpoints import queries, services
 from apps.checkpoints.archive import zip_checkpoint
 from apps.checkpoints.card import list_downloads, model_card, open_download
 from apps.checkpoints.models import CheckpointFile
 from apps.checkpoints.queries import CheckpointRow
+from apps.launch.services import request_model
+from apps.runs import queries as run_queries
 from apps.runs.models import RunInput
 
 router = Router(tags=["checkpoints"])
@@ -90,6 +92,26 @@ def list_checkpoints(
         limit=limit,
     )
     return {"items": [CheckpointOut.of(row) for row in page.items], "next": page.next}
+
+
+class ImportIn(Schema):
+    """A model from outside. name: the id that configs will use; without one, that of the hub."""
+
+    source: str
+    name: str = ""
+    revision: str = ""
+
+
+@router.post("/checkpoints/import", response={202: RunDetailOut})
+def import_model(request: HttpRequest, body: ImportIn) -> Status[dict[str, Any]]:
+    """Import a Hugging Face model: a hub id, or a folder or GGUF file below SYNTHWEB_BASE_MODELS.
+
+    A run does it (202); its checkpoint can then be named as `model` everywhere.
+    """
+    actor = actor_of(request)
+    run = request_model(actor=actor, source=body.source, name=body.name, revision=body.revision)
+    found = run_queries.get_run(project=actor.project, run_id=run.pk)
+    return Status(202, RunDetailOut.of(found))
 
 
 @router.get("/checkpoints/{uid}")

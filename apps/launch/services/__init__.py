@@ -1,6 +1,7 @@
 """All writes of launching: configs in, runs and pipelines out.
 
 `configs` reads and stores, `names` says what names stand for, `plans` freezes, `runs` launches,
+`imports` takes models from outside,
 `cluster` shows a training's processes and memory, `pipelines` and `stages` make runs wait for each
 other, `table` compares their evals, `task_apps` checks remote ones.
 """
@@ -14,6 +15,7 @@ from apps.launch.services.configs import (
     load_stored,
     with_sets,
 )
+from apps.launch.services.imports import request_model
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.pipelines import (
     advance_pipeline,
@@ -46,6 +48,7 @@ __all__ = [
     "load_stored",
     "probe_task_app",
     "queue_draft",
+    "request_model",
     "show_launch",
     "start_pipeline",
     "test_endpoint",

@@ -12,6 +12,8 @@ from apps.accounts.services import record
 from apps.launch.models import Pipeline
 from apps.launch.services.configs import load_stored, with_sets
 from apps.launch.services.generators import check_generator
+from apps.launch.services.imports import KIND as IMPORT_KIND
+from apps.launch.services.imports import request_model
 from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
 from apps.launch.services.starters import missing_starters
@@ -93,6 +95,9 @@ def clone(
     Raises as `launch`.
     """
     actor.require(Role.EDITOR)
+    if run.kind == IMPORT_KIND:  # it has no config; the name must be free again
+        source, revision = (str(run.resolved.get(key, "")) for key in ("source", "revision"))
+        return request_model(actor=actor, source=source, name=run.model, revision=revision)
     config = with_sets(actor=actor, config=run.config, sets=sets) if run.config else None
     loaded = load_stored(config) if config else _frozen(run, sets)
     if loaded.kind == "pipeline":  # the run was a stage: what is repeated is the stage

@@ -52,6 +52,7 @@ KIND_ICONS = {
     "verify": "unknown",
     "fork": "player-sleep",
     "import": "iron",
+    "import_model": "sapling",
     "dataset": "wood",
     "pipeline": "furnace",
 }
@@ -70,6 +71,7 @@ KIND_WORDS = {
     "verify": "verification",
     "fork": "fork",
     "import": "import of traces",
+    "import_model": "import of a model",
     "dataset": "dataset",
     "pipeline": "pipeline",
 }

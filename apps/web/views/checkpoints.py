@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from apps.accounts.errors import not_found
+from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Role
 from apps.checkpoints import queries, services
 from apps.checkpoints.archive import zip_checkpoint
@@ -76,6 +76,28 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
     if request.actor.may_edit:  # who may not spend compute has nobody to talk to
         context["opening"] = find_opening(project=project, model=row.model_id, task=task)
     return draw(request, "checkpoints/page.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page(Role.ADMIN)
+def import_model(request: PageRequest) -> HttpResponse:
+    """GET: the form. POST: queue the import of a model from the hub or a folder here."""
+    fields = {name: text_of(request.POST, name) or "" for name in ("source", "name", "revision")}
+    context: dict[str, Any] = {"root": settings.BASE_MODELS_DIR, **fields}
+    if request.method != "POST":
+        return draw(request, "checkpoints/import.html", context)
+    try:
+        run = launch.request_model(
+            actor=request.actor,
+            source=fields["source"],
+            name=fields["name"],
+            revision=fields["revision"],
+        )
+    except Refused as err:
+        return draw(
+            request, "checkpoints/import.html", {**context, "error": err}, status=err.status
+        )
+    return go(request, f"/runs/{run.pk}/", f"{run.model} is being imported; its log says how far.")
 
 
 @require_POST

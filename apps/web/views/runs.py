@@ -23,7 +23,7 @@ from apps.web.relations import relations_of
 from apps.web.views.saved import views_of
 from engine.rollout.scores import success_rate
 
-KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork", "import")
+KINDS = ("eval", "rollout", "sft", "rl", "base", "verify", "fork", "import", "import_model")
 LOG_TYPES = ("log", "state", "result", "checkpoint")
 TILES = 12
 RESOURCES = {

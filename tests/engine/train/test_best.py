@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from engine.train.batches import collate
 from engine.train.best import Best
-from engine.train.data import collate, encode_records
+from engine.train.data import encode_records
 from engine.train.sft import Options, measure, train
 from tests.engine.train.cast import Silent, lessons, tiny_model, tiny_tokenizer
 

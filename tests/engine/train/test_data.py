@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import TrainingError
+from engine.train.batches import collate
 from engine.train.data import (
     IGNORED,
-    collate,
     encode_records,
     read_records,
     split_validation,
