@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from engine.traces.curation import Split
+from engine.traces.curation import Split, in_split
 from engine.traces.v3.session import load_object
 
 UNIQUE = "unique_achievement_delta"
@@ -123,6 +123,7 @@ def is_wanted(facts: Facts, wanted: SftFilter) -> bool:
         and _between(facts.total_reward, wanted.min_outcome, wanted.max_outcome)
         and wanted.require <= facts.final
         and all(facts.sums.get(kind, 0.0) >= least for kind, least in wanted.event_rewards)
+        and in_split(facts.world, wanted.split, wanted.validation_share)
     )
 
 

@@ -6,10 +6,12 @@ to messages. Only for records of the usual form: two messages of one text part e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from engine.traces.v3.session import loads
 
-CELL = b"\x1f"  # no JSON contains it
-N_CELLS = 5
+_CELL, _END = b"\x1f", b"\x1e"  # no JSON contains them
 
 # A record has the usual form when the pieces taken from it begin like this, and what follows are
 # strings. The longest piece stands last, behind one in which no quote may be: so it is a string.
@@ -45,15 +47,38 @@ def _quick_calls() -> str:
         "json_array(session_id, model_name, provider)",
         "json_extract(metadata, '$.turn', '$.turn')",
         f"json_extract({output}, {answer})",
-        f"json_extract(call_records, {prompt})",
     )
-    row = " || char(31) || ".join(f"ifnull({cell}, '')" for cell in cells)
+    short = " || char(31) || ".join(f"ifnull({cell}, '')" for cell in cells)
+    long = f"ifnull(json_extract(call_records, {prompt}), '')"
+    row = f"{short} || char(30) || {long} || char(30)"
     wanted = "+event_type = 'cais' AND call_records IS NOT NULL"
     within = f"WHERE session_id > :low AND session_id <= :high AND {wanted}"
-    return f"SELECT CAST(group_concat({row}, char(31)) AS BLOB) FROM events {within}"  # noqa: S608
+    return f"SELECT CAST(group_concat({row}, '') AS BLOB) FROM events {within}"  # noqa: S608
 
 
 QUICK_CALLS = _quick_calls()
+
+
+class QuickCall(NamedTuple):
+    """A row of the query's text. Its prompt stays in the text: most of it is never looked at."""
+
+    event_id: int
+    names: bytes
+    turn: bytes
+    answer: bytes
+    start: int  # of the prompt
+    end: int
+
+
+def quick_calls(text: bytes) -> Iterator[QuickCall]:
+    """The rows of the query's text, in no order."""
+    start = 0
+    while start < len(text):
+        middle = text.index(_END, start)
+        end = text.index(_END, middle + 1)
+        event_id, names, turn, answer = text[start:middle].split(_CELL)
+        yield QuickCall(int(event_id), names, turn, answer, middle + 1, end)
+        start = end + 1
 
 
 def quick_turn(pieces: bytes) -> int | None:
@@ -72,9 +97,10 @@ class QuickMessages:
     def __init__(self) -> None:
         self._pieces, self._sent = b"\0", b""  # a prompt up to its last text, and as messages
 
-    def make(self, prompt: bytes, answer: bytes) -> bytes:
-        """The messages of a record; b"" when it has not the usual form."""
-        if not prompt.startswith(self._pieces) and not self._begin(prompt):
+    def make(self, text: bytes, call: QuickCall) -> bytes:
+        """The messages of a row of the query's text; b"" when it has not the usual form."""
+        _, _, _, answer, start, end = call
+        if not text.startswith(self._pieces, start) and not self._begin(text[start:end]):
             return b""
         if answer.startswith(_USUAL_ANSWER):
             said = answer[len(_USUAL_ANSWER) : -2].split(b'","')
@@ -85,10 +111,10 @@ class QuickMessages:
         if len(said) != 4:
             return b""
         content, call_id, name, arguments = said
-        text = prompt[len(self._pieces) : -2]
-        if not (text and call_id and name and arguments) or b'"' in call_id or b'"' in name:
+        last = text[start + len(self._pieces) : end - 2]
+        if not (last and call_id and name and arguments) or b'"' in call_id or b'"' in name:
             return b""
-        return b"".join((self._sent, text, _SAID % (content, call_id, name, arguments)))
+        return b"".join((self._sent, last, _SAID % (content, call_id, name, arguments)))
 
     def _begin(self, prompt: bytes) -> bool:
         """Take in what most prompts of a file share; False when it has not the usual form."""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
-from engine.traces.curation import Curator, in_split, led_to, turns_before
+from engine.traces.curation import Curator, led_to, turns_before
 from engine.traces.v3.calls import Conversation, conversations
 from engine.traces.v3.choosing import Facts, RewardRow, SftFilter, is_wanted
 from engine.traces.v3.session import Session, load_object
@@ -52,36 +52,65 @@ def session_records(session: Session, wanted: SftFilter) -> list[SftRecord]:
 
 def records(facts: Facts, calls: Iterable[Call], wanted: SftFilter) -> list[SftRecord]:
     """The records of a wanted session's calls, which come in order of their id."""
-    if not in_split(facts.world, wanted.split, wanted.validation_share):
-        return []
-    near = None
-    if wanted.turns_before_unlock is not None:
-        near = turns_before(facts.new_unique, wanted.turns_before_unlock)
-    head = f', "metadata": {{"session_id": {quoted(facts.session_id)}, "turn": '.encode()
-    found: list[SftRecord] = []
-    next_turn = cumulative = 0
+    made = Records(facts, wanted)
     for call in calls:
-        if wanted.models and call.model not in wanted.models:
-            continue
-        turn = _turn(call.metadata, next_turn)
-        if turn is None:
-            continue
-        next_turn = max(next_turn, turn + 1)
-        new, turned = facts.new_unique.get(turn, ()), facts.turned_true.get(turn, ())
-        for said in call.conversations:
-            cumulative += len(new)
-            if (near is not None and turn not in near) or (
-                wanted.drop_failed_calls and said.failed
-            ):
-                continue
-            rest = _rest(
-                call.model, call.provider, tuple(new), tuple(turned), cumulative,
-                said.user_image, said.assistant_image,
-            )  # fmt: skip
-            line = b'{"messages": %b%b%d%b' % (said.messages, head, turn, rest)
-            goal = led_to(facts.new_unique, turn) if wanted.max_per_achievement else ""
-            found.append(SftRecord(said.messages, line, goal))
-    return found
+        made.add_call(call)
+    return made.found
+
+
+class Records:
+    """The records of one session while they are made; its calls come in order of their id."""
+
+    def __init__(self, facts: Facts, wanted: SftFilter) -> None:
+        self.found: list[SftRecord] = []
+        self._wanted = wanted
+        self._new, self._turned = facts.new_unique, facts.turned_true
+        self._near = None
+        if wanted.turns_before_unlock is not None:
+            self._near = turns_before(facts.new_unique, wanted.turns_before_unlock)
+        head = f', "metadata": {{"session_id": {quoted(facts.session_id)}, "turn": '
+        self._head = head.encode()
+        self._next_turn = self._cumulative = 0
+
+    def add_call(self, call: Call) -> None:
+        turn = self.turn_of(call.metadata, call.model)
+        if turn is not None:
+            for said in call.conversations:
+                self.add(turn, call.model, call.provider, *said)
+
+    def turn_of(self, metadata: Any, model: str | None) -> int | None:
+        """Count a call; None when it is not wanted or says no usable turn."""
+        if self._wanted.models and model not in self._wanted.models:
+            return None
+        turn = _turn(metadata, self._next_turn)
+        if turn is not None and turn >= self._next_turn:
+            self._next_turn = turn + 1
+        return turn
+
+    def add(
+        self,
+        turn: int,
+        model: str | None,
+        provider: str | None,
+        messages: bytes,
+        user_image: bool = False,
+        assistant_image: bool = False,
+        failed: bool = False,
+    ) -> None:
+        """Add the record of a conversation in that turn, unless the filter leaves it out."""
+        new, turned = self._new.get(turn, ()), self._turned.get(turn, ())
+        self._cumulative += len(new)
+        if (self._near is not None and turn not in self._near) or (
+            failed and self._wanted.drop_failed_calls
+        ):
+            return
+        rest = _rest(
+            model, provider, tuple(new), tuple(turned), self._cumulative,
+            user_image, assistant_image,
+        )  # fmt: skip
+        line = b'{"messages": %b%b%d%b' % (messages, self._head, turn, rest)
+        goal = led_to(self._new, turn) if self._wanted.max_per_achievement else ""
+        self.found.append(SftRecord(messages, line, goal))
 
 
 @lru_cache(maxsize=1024)

@@ -23,19 +23,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.traces.v3.calls import Conversation, conversations
+from engine.traces.v3.calls import conversations
 from engine.traces.v3.checks import check_header, check_tables, odd
 from engine.traces.v3.choosing import ALL, UNIQUE, Facts, RewardRow, SftFilter, is_wanted
 from engine.traces.v3.quick import (
-    CELL,
-    N_CELLS,
     QUICK_CALLS,
+    QuickCall,
     QuickMessages,
     has_failed,
+    quick_calls,
     quick_turn,
 )
 from engine.traces.v3.reader import connect
-from engine.traces.v3.sft import Call, SftRecord, curate, records, world_of
+from engine.traces.v3.sft import Call, Records, SftRecord, curate, records, world_of
 
 THREADS = 2
 EVENTS_AT_ONCE = 400
@@ -150,20 +150,20 @@ class _Source:
 
     def make(self, raw: _Raw, low: str, high: str) -> Iterator[SftRecord]:
         """The records of what `read` gave."""
-        by_session: dict[str, list[tuple[bytes, ...]]] | None = None
+        by_session: dict[str, list[QuickCall]] | None = None
         if raw.calls is not None:
             by_session = {}
-            cells = iter(raw.calls.split(CELL) if raw.calls else ())
-            for row in zip(*[cells] * N_CELLS, strict=True):
-                by_session.setdefault(_names(row[1])[0], []).append(row)
+            for call in quick_calls(raw.calls):
+                by_session.setdefault(_names(call.names)[0], []).append(call)
         try:
             for facts in _facts(raw, by_session or {}):
-                if is_wanted(facts, self.wanted):
-                    if by_session is None:
-                        calls = self._slow_calls(facts.session_id)
-                    else:
-                        calls = self._quick_calls(by_session.get(facts.session_id, []))
-                    yield from records(facts, calls, self.wanted)
+                if not is_wanted(facts, self.wanted):
+                    continue
+                if raw.calls is None or by_session is None:
+                    yield from records(facts, self._slow_calls(facts.session_id), self.wanted)
+                else:
+                    calls = by_session.get(facts.session_id, [])
+                    yield from self._quick_records(facts, raw.calls, calls)
         except (sqlite3.Error, OverflowError) as err:
             raise self._odd(err, low, high) from err
 
@@ -194,18 +194,22 @@ class _Source:
             raise
         return text or b""
 
-    def _quick_calls(self, rows: list[tuple[bytes, ...]]) -> Iterator[Call]:
-        rows.sort(key=lambda cells: int(cells[0]))
-        for pk, names, pieces, answer, prompt in rows:
-            turn = quick_turn(pieces)
-            messages = b"" if turn is None else self._messages.make(prompt, answer)
+    def _quick_records(self, facts: Facts, text: bytes, calls: list[QuickCall]) -> list[SftRecord]:
+        """A session's records; what has not the usual form goes the long way, call by call."""
+        calls.sort()
+        made = Records(facts, self.wanted)
+        drops = self.wanted.drop_failed_calls
+        for call in calls:
+            number = quick_turn(call.turn)
+            messages = b"" if number is None else self._messages.make(text, call)
             if not messages:
-                yield self._slow_call(int(pk))
+                made.add_call(self._slow_call(call.event_id))
                 continue
-            failed = self.wanted.drop_failed_calls and has_failed(answer)
-            said = Conversation(messages, False, False, failed)
-            _, model, provider = _names(names)
-            yield Call(turn, model, provider, [said])
+            _, model, provider = _names(call.names)
+            turn = made.turn_of(number, model)
+            if turn is not None:
+                made.add(turn, model, provider, messages, failed=drops and has_failed(call.answer))
+        return made.found
 
     def _slow_calls(self, session_id: str) -> Iterator[Call]:
         for _, metadata, model, provider, text in self._db().execute(_CALLS, (session_id,)):
@@ -225,11 +229,11 @@ class _Source:
         return db
 
 
-def _facts(raw: _Raw, calls: Mapping[str, list[tuple[bytes, ...]]]) -> list[Facts]:
+def _facts(raw: _Raw, calls: Mapping[str, list[QuickCall]]) -> list[Facts]:
     found: dict[str, Facts] = {}
     if raw.models is None:
         for session_id, rows in calls.items():
-            models = (_names(row[1])[1] for row in rows)
+            models = (_names(call.names)[1] for call in rows)
             model = next((name for name in models if name is not None), None)
             if model is not None:
                 found[session_id] = Facts(session_id, session_id)
