@@ -16,26 +16,8 @@ from engine.traces.record import Trace, Turn
 
 def call_record(session_id: str, at: float, trace: Trace, turn: Turn) -> dict[str, Any]:
     """One model call as v3 keeps it: what was sent in parts, the answer as an API would give it."""
-    calls = [
-        {
-            "id": call["id"] or f"call_{index}",
-            "type": "function",
-            "function": {"name": call["name"], "arguments": call["arguments"]},
-        }
-        for index, call in enumerate(turn.raw_calls)
-    ]
-    message: dict[str, Any] = {"role": "assistant", "content": turn.content}
-    if calls:
-        message["tool_calls"] = calls
-    summary, total = trace.summary, turn.prompt_tokens + turn.completion_tokens
-    usage = {"prompt_tokens": turn.prompt_tokens, "completion_tokens": turn.completion_tokens}
-    answer = {
-        "id": f"chatcmpl-{session_id}-{turn.index}",
-        "object": "chat.completion",
-        "model": summary.model or summary.policy,
-        "choices": [{"index": 0, "message": message, "finish_reason": turn.finish_reason or None}],
-        "usage": {**usage, "total_tokens": total},
-    }
+    summary = trace.summary
+    tokens = {"input_tokens": turn.prompt_tokens, "output_tokens": turn.completion_tokens}
     return {
         "call_id": f"{session_id}:{turn.index}",
         "api_type": "chat_completions",
@@ -50,27 +32,52 @@ def call_record(session_id: str, at: float, trace: Trace, turn: Turn) -> dict[st
             "raw_params": {"model": summary.model, "tools": trace.tools},
         },
         "input_messages": [_with_parts(message) for message in turn.messages],
-        "output_text": dump(answer),
-        "output_tool_calls": [
-            {
-                "name": call["name"],
-                "arguments_json": call["arguments"],
-                "call_id": call["id"] or f"call_{index}",
-                "index": index,
-            }
-            for index, call in enumerate(turn.raw_calls)
-        ],
-        "usage": {
-            "input_tokens": turn.prompt_tokens,
-            "output_tokens": turn.completion_tokens,
-            "total_tokens": total,
-            "cost_usd": turn.cost_usd,
-        },
+        "output_text": dump(_answer(session_id, summary.model or summary.policy, turn)),
+        "output_tool_calls": _output_calls(turn),
+        "usage": {**tokens, "total_tokens": _total_tokens(turn), "cost_usd": turn.cost_usd},
         "finish_reason": turn.finish_reason or None,
         "metadata": {"has_tools": bool(trace.tools), "num_tools": len(trace.tools)},
         "outcome": "error" if turn.error_code else "success",
         "error": turn.error or None,
     }
+
+
+def _answer(session_id: str, model: str, turn: Turn) -> dict[str, Any]:
+    """The raw response of a chat API."""
+    message: dict[str, Any] = {"role": "assistant", "content": turn.content}
+    if turn.raw_calls:
+        message["tool_calls"] = [
+            {
+                "id": call["id"] or f"call_{index}",
+                "type": "function",
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for index, call in enumerate(turn.raw_calls)
+        ]
+    usage = {"prompt_tokens": turn.prompt_tokens, "completion_tokens": turn.completion_tokens}
+    return {
+        "id": f"chatcmpl-{session_id}-{turn.index}",
+        "object": "chat.completion",
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": turn.finish_reason or None}],
+        "usage": {**usage, "total_tokens": _total_tokens(turn)},
+    }
+
+
+def _output_calls(turn: Turn) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": call["name"],
+            "arguments_json": call["arguments"],
+            "call_id": call["id"] or f"call_{index}",
+            "index": index,
+        }
+        for index, call in enumerate(turn.raw_calls)
+    ]
+
+
+def _total_tokens(turn: Turn) -> int:
+    return turn.prompt_tokens + turn.completion_tokens
 
 
 def _with_parts(message: Mapping[str, Any]) -> dict[str, Any]:
