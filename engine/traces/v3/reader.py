@@ -14,10 +14,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from engine.traces.v3.checks import check_header, check_row, check_tables, odd
+from engine.traces.v3.closing import Closing
 from engine.traces.v3.schema import COLUMNS, LINKS, SESSION_TABLES
 from engine.traces.v3.session import Row, Session
 
@@ -27,7 +27,7 @@ MAX_ID_LENGTH = 300
 QUERY_S = 60.0
 
 
-class TraceFile:
+class TraceFile(Closing):
     """A tracing v3 file, read only. Raises StorageError (`bad_trace_file`) for any other.
 
     `name`: what the user called it, where it lies under another name.
@@ -109,17 +109,6 @@ class TraceFile:
 
     def close(self) -> None:
         self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextlib.contextmanager
     def errors(self, where: str = "") -> Iterator[None]:

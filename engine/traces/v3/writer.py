@@ -12,10 +12,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from engine.errors import StorageError
+from engine.traces.v3.closing import Closing
 from engine.traces.v3.schema import (
     COLUMNS,
     LINKS,
@@ -28,7 +28,7 @@ from engine.traces.v3.session import Row, Session
 WAIT_S = 60.0
 
 
-class TraceDb:
+class TraceDb(Closing):
     """A tracing v3 file, made when it is not there. `write` may be called from any thread."""
 
     def __init__(self, path: Path | str) -> None:
@@ -73,17 +73,6 @@ class TraceDb:
             except sqlite3.Error:
                 pass  # another process still reads or writes: it does this when it closes
             self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _make_tables(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
