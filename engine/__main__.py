@@ -1,6 +1,6 @@
 """`python -m engine RUN_DIR`: run one attempt at one shard, from RUN_DIR/config.json.
 
-Writes RUN_DIR/events.jsonl (see engine/events.py), whose last event is always `result`, and files
+Writes RUN_DIR/events.jsonl (see engine/events/), whose last event is always `result`, and files
 beside it. Exit status: 0 succeeded, 3 failed with a result, 4 cancelled, 5 lease lost (no result).
 Without a supervisor it simply runs and shows its progress; Ctrl-C stops it, the same command goes
 on where it was.

@@ -24,8 +24,8 @@ from synthweb.bootstrap import ROOT
 from synthweb.ports import port_is_free
 
 TEMPLATES = Path(__file__).with_name("bundle_files")
-PARTS = ("http", "llm", "rollout", "tasks", "traces")
-MODULES = ("__init__.py", "errors.py", "events.py", "lease.py")
+PARTS = ("events", "http", "llm", "rollout", "tasks", "traces")
+MODULES = ("__init__.py", "errors.py", "lease.py")
 NEEDS = ("crafter", "h11", "httpx", "numba", "numpy", "pillow", "pydantic", "starlette", "uvicorn")
 NEEDS_OF = {"math": ("math-verify", "reasoning-gym")}
 CHECK_KEY = "check-key-of-this-start-only"

@@ -1,7 +1,7 @@
 """What a job is given: its directory, config, inputs, events, and ways to write files safely.
 
 Lives here: `Job`, `open_job`, files that are complete or absent. Not here: the jobs (one module
-each), the lease (`lease.py`), the event types (`engine/events.py`).
+each), the lease (`lease.py`), the event types (`engine/events`).
 """
 
 from __future__ import annotations
