@@ -7,7 +7,8 @@ import pytest
 from apps.accounts.errors import Refused
 from apps.launch.services import probe_task_app
 from apps.launch.services.plans import plan_run
-from apps.launch.services.task_apps import check_task_app, plays_here
+from apps.launch.services.probing import check_task_app
+from apps.launch.services.task_apps import plays_here
 from apps.providers.models import ProviderKind
 from apps.providers.services import create_provider
 from engine.config import load_toml

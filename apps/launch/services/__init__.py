@@ -3,7 +3,7 @@
 `configs` reads and stores, `names` says what names stand for, `plans` freezes, `runs` launches,
 `imports` takes models from outside,
 `cluster` shows a training's processes and memory, `pipelines` and `stages` make runs wait for each
-other, `table` compares their evals, `task_apps` checks remote ones.
+other, `table` compares their evals, `probing` asks remote task apps.
 """
 
 from apps.launch.services.cluster import show_launch
@@ -25,8 +25,8 @@ from apps.launch.services.pipelines import (
     start_pipeline,
 )
 from apps.launch.services.plans import RunPlan
+from apps.launch.services.probing import TaskAppReport, probe_task_app, test_endpoint
 from apps.launch.services.runs import clone, dry_run, fork, keep_refused, launch, queue_draft
-from apps.launch.services.task_apps import TaskAppReport, probe_task_app, test_endpoint
 
 __all__ = [
     "RunPlan",

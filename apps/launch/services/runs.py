@@ -16,8 +16,8 @@ from apps.launch.services.imports import KIND as IMPORT_KIND
 from apps.launch.services.imports import request_model
 from apps.launch.services.pipelines import start_pipeline
 from apps.launch.services.plans import RunPlan, freeze, make_run, models_of, plan_run
+from apps.launch.services.probing import check_task_app
 from apps.launch.services.starters import missing_starters
-from apps.launch.services.task_apps import check_task_app
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import ShardPlan, fail_draft, queue_run
 from apps.traces.models import Episode

@@ -16,7 +16,7 @@ from apps.launch.models import Pipeline, Stage, StageState
 from apps.launch.services.generators import check_generator
 from apps.launch.services.machine import code_version
 from apps.launch.services.plans import make_run, plan_run
-from apps.launch.services.task_apps import check_task_app
+from apps.launch.services.probing import check_task_app
 from apps.runs.models import RunState
 from apps.runs.services import queue_run
 from engine.config import DatasetConfig, load_json
