@@ -13,7 +13,7 @@ from engine.config import load_json
 from engine.config.small import BaseConfig
 from engine.errors import Cancelled, ConfigError
 from engine.jobs.job import Job
-from engine.jobs.sft import JobReporter, announce_checkpoint, prepare_threads
+from engine.jobs.training import JobReporter, announce_checkpoint, prepare_threads
 from engine.tasks import get_task
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from engine.config.model_folder import Chosen, ModelFolder, look_into
 from engine.errors import ConfigError, StorageError
 from engine.jobs.hub import download
 from engine.jobs.job import Job, check_room
-from engine.jobs.sft import announce_checkpoint, prepare_threads
+from engine.jobs.training import announce_checkpoint, prepare_threads
 
 CHUNK_BYTES = 4 << 20
 MB = 1_000_000

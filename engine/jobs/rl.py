@@ -21,7 +21,7 @@ from engine.errors import Cancelled, ConfigError
 from engine.jobs.elsewhere import make_remote_games
 from engine.jobs.generation import choose_gpus, open_sampler
 from engine.jobs.job import Job
-from engine.jobs.sft import KEPT_CHECKPOINTS, announce_checkpoint, find_resume, prepare_threads
+from engine.jobs.training import KEPT_CHECKPOINTS, announce_checkpoint, find_resume, prepare_threads
 from engine.rollout.views import LiveViews
 from engine.traces.codec import SUFFIX, encode_trace
 from engine.traces.record import Trace
