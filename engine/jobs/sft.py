@@ -96,7 +96,7 @@ def _load(job: Job, plan: SftPlan, folder: Path) -> tuple[Any, Any, Options]:
     options = _options(plan)
     if plan.method == "full":
         return *load_model(folder), options
-    model = load_weights(weights_folder(folder), four_bit=plan.method == "qlora")
+    model = load_weights(weights_folder(folder), four_bit=plan.method == "qlora", frozen=True)
     if is_adapter(folder):
         model, options = attach(model, folder, trainable=True), replace(options, lora={})
         job.events.log("going on with the adapter of the base: its rank and layers stay")

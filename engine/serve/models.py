@@ -34,7 +34,7 @@ class Base:
     """Weights in memory, the thread that decodes with them, and the names of their adapters."""
 
     def __init__(self, folder: Path) -> None:
-        model = load_weights(folder)
+        model = load_weights(folder, frozen=True)
         self.folder, self.users = folder, set[str]()
         self.context = int(getattr(model.config, "max_position_embeddings", 4096))
         self.generation = model.generation_config

@@ -17,7 +17,7 @@ from engine.events import read_events
 from engine.llm.toolcalls import find_text_calls
 from engine.train.chat import FOREWORD
 from engine.train.model import load_model, load_tokenizer
-from tests.engine.train.cast import TOOLS, turn
+from tests.engine.train.cast import TOOLS, lessons, turn, write_jsonl
 from tests.engine.train.foreign import WITHOUT_TOOLS, write_foreign
 from tests.servers.hub_server import COMMIT, serve_hub
 
@@ -34,9 +34,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_import(directory: Path, source: dict[str, str], **environment: str) -> dict[str, Any]:
+    """The result of an import."""
+    raw = {"kind": "import_model", "config": {}, "inputs": {"source": source}}
+    return run_job(directory, raw, **environment)
+
+
+def run_job(directory: Path, raw: dict[str, Any], **environment: str) -> dict[str, Any]:
     """The run's result event."""
     directory.mkdir()
-    raw = {"kind": "import_model", "config": {}, "inputs": {"source": source}}
     (directory / "config.json").write_text(json.dumps(raw))
     env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     subprocess.run([sys.executable, "-m", "engine", str(directory)], env=env, capture_output=True)
@@ -121,3 +126,30 @@ def test_without_a_hub_the_run_says_what_to_do(tmp_path):
     assert gone["error"]["code"] == "hub_unreachable"
     assert "hf download org/tiny --local-dir FOLDER" in gone["error"]["hint"]
     assert not gone["error"]["retryable"]
+
+
+def test_an_adapter_is_trained_on_what_was_imported(tmp_path, model):
+    assert run_import(tmp_path / "import", {"folder": str(model)})["ok"]
+    base = tmp_path / "import" / "checkpoint"
+    data = write_jsonl(tmp_path / "data.jsonl", lessons(32))
+    config = {
+        "type": "sft",
+        "job": {"model": "org/tiny", "data": "dataset:1"},
+        "hyperparameters": {"train_kind": "lora", "learning_rate": 1e-2, "n_epochs": 9},
+        "training": {"max_steps": 12, "log_steps": 1},
+    }
+    inputs = {"base": {"path": str(base), "model_id": "org/tiny"}, "data": {"path": str(data)}}
+    directory = tmp_path / "sft"
+    result = run_job(directory, {"kind": "sft", "config": config, "inputs": inputs})
+    assert result["ok"], result
+    events = [e.data for e, _ in read_events(directory / "events.jsonl") if e.type == "metric"]
+    losses = [event["values"]["train.loss"] for event in events]
+    assert losses[-1] < losses[0] - 0.1
+    adapter = directory / "checkpoint"
+    (adapter / "base").symlink_to(base)
+    tuned, tokenizer = load_model(adapter)
+    assert tokenizer.chat_template == FOREWORD + WITHOUT_TOOLS
+    assert not torch.equal(
+        tuned.model.layers[0].mlp.up_proj.weight,
+        load_model(base)[0].model.layers[0].mlp.up_proj.weight,
+    )
