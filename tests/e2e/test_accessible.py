@@ -27,8 +27,8 @@ PAGES = (
     "/pipelines/", "/queue/",
     "/settings/", "/settings/password/", "/settings/keys/", "/settings/aliases/",
     "/settings/users/", "/settings/projects/", "/settings/storage/", "/settings/workers/",
-    "/settings/audit/", "/settings/providers/?preset=vllm", "/search/?q=guide",
-    "/search/?q=nothing", "/runs/9999/",
+    "/settings/audit/", "/settings/webhooks/", "/settings/providers/?preset=vllm",
+    "/search/?q=guide", "/search/?q=nothing", "/runs/9999/",
 )  # fmt: skip
 LOGIN = "/login/"
 MATH = """
@@ -40,6 +40,27 @@ task = "math"
 seeds = "0..3"
 [math]
 family = "chain_sum"
+"""
+# What only a training makes, written down: a base, what reward made of it, and the run between.
+TRAINED = """
+from apps.accounts.models import Project
+from apps.checkpoints.models import Checkpoint, CheckpointFile
+from apps.runs.models import Run
+from tests.games import make_run, make_trace, store_games
+project = Project.objects.get()
+score = {"n": 20, "n_episodes": 20, "unique": {"n": 20, "mean": 3.5, "low": 3.0, "high": 4.0}}
+train, look = (make_run(project, kind, name=kind, model="small") for kind in ("rl", "eval"))
+store_games(train, [make_trace(seed, repeat=i) for seed in (1, 2) for i in (0, 1)])
+Run.objects.filter(pk=train.pk).update(state="succeeded", result={"train.reward": 1.5})
+Run.objects.filter(pk=look.pk).update(state="succeeded", model="rl:small:job_1", result=score)
+base = Checkpoint.objects.create(
+    uid="ck_00000000ba5e", project=project, model_id="small", kind="base", size_bytes=9)
+made = Checkpoint.objects.create(uid="ck_000000000001", project=project, kind="rl", base=base,
+    run=train, model_id="rl:small:job_1", trained_seeds=[["crafter", "", [[1, 2]]]], size_bytes=9)
+for row in (base, made):
+    CheckpointFile.objects.create(
+        checkpoint=row, path="config.json", sha256="0" * 64, size=1, storage_key="x")
+print(train.pk)
 """
 TWO_STAGES = """
 type = "pipeline"
@@ -69,9 +90,11 @@ def addresses(instance: Instance, played: dict[str, int]) -> list[str]:
         "POST", "/api/v1/datasets", {"name": "games", "filter": {"runs": [str(guide)]}}
     )
     config = instance.call("GET", "/api/v1/configs")["items"][0]["id"]
+    rl = instance.manage("shell", "--no-imports", "-c", TRAINED).stdout.split()[-1]
     return [
         *PAGES,
-        f"/runs/{guide}/", f"/runs/{fork}/", f"/runs/{math}/",
+        f"/runs/{guide}/", f"/runs/{fork}/", f"/runs/{math}/", f"/runs/{rl}/",
+        "/checkpoints/ck_00000000ba5e/", "/checkpoints/ck_000000000001/",
         f"/traces/{game}/", f"/traces/{other}/", f"/pipelines/{pipeline}/",
         f"/traces/{_first_trace(instance, math)}/", f"/datasets/{dataset['id']}/",
         f"/configs/{config}/", f"/curves/?runs={guide},{random}",
@@ -113,7 +136,9 @@ def test_no_page_has_a_serious_finding_or_scrolls_sideways(
 
 
 def _findings(page: Page, address: str) -> list[str]:
-    page.goto(address, wait_until="load")
+    answer = page.goto(address, wait_until="load")
+    if answer is None or answer.status >= 500:
+        return [f"answers {answer.status if answer else 'nothing'}"]
     page.wait_for_timeout(150)  # curves and pictures are drawn behind the page
     page.evaluate(AXE)
     faults: list[str] = page.evaluate(FIND, RULES)

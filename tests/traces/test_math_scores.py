@@ -93,3 +93,10 @@ def test_a_dataset_of_a_run_of_problems_is_of_problems(client_of, alice, project
     text = client_of(alice).get(f"/datasets/new/?runs={run.pk}").content.decode()
     assert "3 records from 3 games" in text
     assert "Games of math" in text
+
+
+def test_a_problem_may_be_forked_from_its_page(project, client_of, alice):
+    [episode] = store_games(make_run(project, task="math"), play_problems("random", [1]))
+    html = client_of(alice).get(f"/traces/{episode.pk}/").content.decode()
+    assert f'action="/traces/{episode.pk}/fork/"' in html
+    assert "let another model answer" in html
