@@ -37,10 +37,10 @@ PRELUDE = 'set -eo pipefail; curl() { command curl -sS --fail-with-body --max-ti
 SHOWN = (
     "/", "/runs/?kind=eval", "/runs/{run_id}/", "/traces/?failed_calls=yes&model=x",
     "/traces/{trace_id}/?step=1", "/traces/import/", "/compare/?runs={run_id},{other_id}",
-    "/queue/",     "/curves/?runs={run_id}", "/datasets/", "/datasets/{dataset_id}/",
-    "/datasets/new/?min_unique=1",
-    "/checkpoints/", "/checkpoints/{uid}/", "/configs/", "/configs/{config_id}/", "/configs/new/",
-    "/pipelines/", "/pipelines/{pipeline_id}/", "/live/",
+    "/queue/", "/curves/?runs={run_id}", "/datasets/", "/datasets/{dataset_id}/",
+    "/datasets/new/?min_unique=1", "/checkpoints/", "/checkpoints/import/", "/checkpoints/{uid}/",
+    "/configs/", "/configs/{config_id}/", "/configs/new/", "/pipelines/",
+    "/pipelines/{pipeline_id}/", "/live/",
     *(f"/settings/{name}/".replace("//", "/") for name in settings.SECTIONS),
 )  # fmt: skip
 # Right, but the run is not in that state, or no name of the outside is known where tests run.

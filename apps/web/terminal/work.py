@@ -193,6 +193,15 @@ def of_checkpoint(checkpoint: Checkpoint, task: str) -> list[Command]:
     ]  # fmt: skip
 
 
+def of_import_model() -> list[Command]:
+    model = "Qwen/Qwen3-0.6B"
+    return [
+        manage("import from the hub, and follow", "import_model", model),
+        manage("a folder of the server", "import_model", "/path/to/folder", "--name", "my/model"),
+        send("queue it and return", "POST", "/checkpoints/import", {"source": model}),
+    ]
+
+
 def of_checkpoints() -> list[Command]:
     return [fetch("this list", "/checkpoints")]
 
