@@ -5,9 +5,9 @@ sessions are wanted (`choosing.py`).
 
 A call record is 10 KB of which a third is exported. SQLite takes the pieces out of it as the JSON
 that they are, so nothing is parsed and written again. Each query gives one long text for a range of
-sessions: SQLite then works without the interpreter's lock from its first row to its last, and two
-threads do so beside the one that makes lines. Whatever has not the usual form (two messages of one
-text part, one tool call) goes the long way through `calls.py`.
+sessions: SQLite then works without the interpreter's lock from its first row to its last, in a
+thread beside the one that makes lines (a second one costs more than it gives). Whatever has not the
+usual form (two messages of one text part, one tool call) goes the long way through `calls.py`.
 """
 
 from __future__ import annotations
@@ -37,36 +37,46 @@ from engine.traces.v3.quick import (
 from engine.traces.v3.reader import connect
 from engine.traces.v3.sft import Call, Records, SftRecord, curate, records, world_of
 
-THREADS = 2
-EVENTS_AT_ONCE = 400
+AHEAD = 3  # ranges that are read before they are wanted
+EVENTS_AT_ONCE = 800
 _LAST = "\U0010ffff"
-_MODELS = """SELECT session_id, model_name, provider, COUNT(*) FROM events
+
+
+def _as_array(sql: str) -> str:
+    """A query whose rows come as one text, an array of arrays."""
+    cells = ", ".join(f"c{n}" for n in range(sql[: sql.index("FROM")].count(",") + 1))
+    return (
+        f"(WITH found({cells}) AS ({sql}) "  # noqa: S608
+        f"SELECT json_group_array(json_array({cells})) FROM found)"
+    )
+
+
+_MODELS = _as_array("""SELECT session_id, model_name, provider, COUNT(*) FROM events
 WHERE session_id > :low AND session_id <= :high AND +event_type = 'cais'
 AND +model_name IS NOT NULL GROUP BY session_id, model_name, provider
-ORDER BY session_id, model_name, provider"""
-_REWARDS = """SELECT r.session_id, r.reward_type, r.reward_value, r.annotation,
+ORDER BY session_id, model_name, provider""")
+_REWARDS = _as_array("""SELECT r.session_id, r.reward_type, r.reward_value, r.annotation,
 CASE WHEN r.reward_value > 0 THEN e.metadata END
 FROM event_rewards r LEFT JOIN events e ON e.id = r.event_id
 WHERE r.session_id > :low AND r.session_id <= :high
 AND (:sums OR +r.reward_value > 0 AND +r.reward_type IN (:unique, :all))
-ORDER BY r.session_id, r.id"""
-_OUTCOMES = """SELECT session_id, total_reward, reward_metadata FROM outcome_rewards
-WHERE session_id > :low AND session_id <= :high ORDER BY session_id, id"""
-_SEEDS = """SELECT session_id, metadata FROM session_traces
-WHERE session_id > :low AND session_id <= :high"""
+ORDER BY r.session_id, r.id""")
+_OUTCOMES = _as_array("""SELECT session_id, total_reward, reward_metadata FROM outcome_rewards
+WHERE session_id > :low AND session_id <= :high ORDER BY session_id, id""")
+_SEEDS = _as_array("""SELECT session_id, metadata FROM session_traces
+WHERE session_id > :low AND session_id <= :high""")
 _CALLS = """SELECT id, metadata, model_name, provider, call_records FROM events
 WHERE session_id = ? AND +event_type = 'cais' AND call_records IS NOT NULL ORDER BY id"""
 _ONE_CALL = "SELECT metadata, model_name, provider, call_records FROM events WHERE id = ?"
 
 
-class _Raw(NamedTuple):
-    """What the queries gave for a range of sessions. `calls` is None when they gave up."""
+class _Rows(NamedTuple):
+    """What is known of a range of sessions beside their calls; each a JSON text of rows."""
 
-    models: list[Any] | None  # None: not counted, the calls say them
-    rewards: list[Any]
-    outcomes: list[Any]
-    seeds: list[Any]
-    calls: bytes | None
+    models: str | None  # None: not counted, the calls say them
+    rewards: str
+    outcomes: str
+    seeds: str
 
 
 def file_records(path: Path | str, wanted: SftFilter) -> Iterator[SftRecord]:
@@ -82,13 +92,13 @@ def file_records(path: Path | str, wanted: SftFilter) -> Iterator[SftRecord]:
 
 def _in_order(source: _Source, bounds: list[str]) -> Iterator[SftRecord]:
     """Ranges of sessions, a few ahead of whoever reads, in order."""
-    waiting: deque[tuple[Future[_Raw], str, str]] = deque()
+    waiting: deque[tuple[Future[bytes | None], str, str]] = deque()
     ranges = pairwise(bounds)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="sft") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="sft") as pool:
         try:
             for low, high in ranges:
                 waiting.append((pool.submit(source.read, low, high), low, high))
-                if len(waiting) > THREADS:
+                if len(waiting) > AHEAD:
                     yield from _next_records(source, waiting)
             while waiting:
                 yield from _next_records(source, waiting)
@@ -97,14 +107,14 @@ def _in_order(source: _Source, bounds: list[str]) -> Iterator[SftRecord]:
 
 
 def _next_records(
-    source: _Source, waiting: deque[tuple[Future[_Raw], str, str]]
+    source: _Source, waiting: deque[tuple[Future[bytes | None], str, str]]
 ) -> Iterator[SftRecord]:
     future, low, high = waiting.popleft()
     yield from source.make(future.result(), low, high)
 
 
 class _Source:
-    """A file with a connection for each thread."""
+    """A file with a connection for each of the two threads."""
 
     def __init__(self, path: Path, wanted: SftFilter) -> None:
         self.path, self.wanted = path, wanted
@@ -128,42 +138,36 @@ class _Source:
             raise odd(self.path, "session_traces", f"SQLite cannot read it ({err})") from err
         return [*found, _LAST]
 
-    def read(self, low: str, high: str) -> _Raw:
-        """Ask everything about the sessions behind `low` up to `high`; runs in any thread."""
-        where = {
-            "low": low, "high": high, "sums": bool(self.wanted.event_rewards),
-            "unique": UNIQUE, "all": ALL,
-        }  # fmt: skip
+    def read(self, low: str, high: str) -> bytes | None:
+        """The pieces of the calls of the sessions behind `low` up to `high`, for any thread.
+
+        None: some cannot be taken to pieces, all have to go the long way.
+        """
         try:
-            calls = self._quick(where)
-            # Who called most matters only to a filter that asks for it.
-            counted = self.wanted.models or self.wanted.providers or calls is None
-            return _Raw(
-                self._rows(_MODELS, where) if counted else None,
-                self._rows(_REWARDS, where),
-                self._rows(_OUTCOMES, where),
-                self._rows(_SEEDS, where) if self.wanted.split != "all" else [],
-                calls,
-            )
+            where = {"low": low, "high": high}
+            (text,) = self._db().execute(QUICK_CALLS, where).fetchone()
+        except (sqlite3.OperationalError, sqlite3.DataError) as err:
+            # SQLite is stricter about JSON than Python (NaN), or the text is too long for it.
+            if any(word in str(err).lower() for word in ("json", "too big")):
+                return None
+            raise self._odd(err, low, high) from err
         except (sqlite3.Error, OverflowError) as err:
             raise self._odd(err, low, high) from err
+        return text or b""
 
-    def make(self, raw: _Raw, low: str, high: str) -> Iterator[SftRecord]:
+    def make(self, text: bytes | None, low: str, high: str) -> Iterator[SftRecord]:
         """The records of what `read` gave."""
-        by_session: dict[str, list[QuickCall]] | None = None
-        if raw.calls is not None:
-            by_session = {}
-            for call in quick_calls(raw.calls):
-                by_session.setdefault(_names(call.names)[0], []).append(call)
+        calls: dict[str, list[QuickCall]] = {}
+        for call in quick_calls(text or b""):
+            calls.setdefault(_names(call.names)[0], []).append(call)
         try:
-            for facts in _facts(raw, by_session or {}):
+            for facts in _facts(self._rows(low, high, counted=text is None), calls):
                 if not is_wanted(facts, self.wanted):
                     continue
-                if raw.calls is None or by_session is None:
+                if text is None:
                     yield from records(facts, self._slow_calls(facts.session_id), self.wanted)
                 else:
-                    calls = by_session.get(facts.session_id, [])
-                    yield from self._quick_records(facts, raw.calls, calls)
+                    yield from self._quick_records(facts, text, calls.get(facts.session_id, []))
         except (sqlite3.Error, OverflowError) as err:
             raise self._odd(err, low, high) from err
 
@@ -175,24 +179,18 @@ class _Source:
         place = f"sessions behind {low!r}" + ("" if high == _LAST else f" up to {high!r}")
         return odd(self.path, place, f"SQLite cannot read it ({err})")
 
-    def _rows(self, sql: str, where: dict[str, Any]) -> list[Any]:
-        """All rows in one text: for each row by itself this thread would wait for the others."""
-        names = [f"c{n}" for n in range(sql[: sql.index("FROM")].count(",") + 1)]
-        cells = ", ".join(names)
-        array = f"SELECT json_group_array(json_array({cells})) FROM found"  # noqa: S608
-        whole = f"WITH found({cells}) AS ({sql}) {array}"
-        found: list[Any] = json.loads(self._db().execute(whole, where).fetchone()[0])
-        return found
-
-    def _quick(self, where: dict[str, Any]) -> bytes | None:
-        try:
-            (text,) = self._db().execute(QUICK_CALLS, where).fetchone()
-        except (sqlite3.OperationalError, sqlite3.DataError) as err:
-            # SQLite is stricter about JSON than Python (NaN), or the text is too long for it.
-            if any(word in str(err).lower() for word in ("json", "too big")):
-                return None
-            raise
-        return text or b""
+    def _rows(self, low: str, high: str, *, counted: bool) -> _Rows:
+        """Everything else in one answer: after each, this thread would wait for the other."""
+        where = {
+            "low": low, "high": high, "sums": bool(self.wanted.event_rewards),
+            "unique": UNIQUE, "all": ALL,
+        }  # fmt: skip
+        # Who called most matters only to a filter that asks for it.
+        counted = counted or bool(self.wanted.models or self.wanted.providers)
+        models = _MODELS if counted else "NULL"
+        seeds = _SEEDS if self.wanted.split != "all" else "'[]'"
+        sql = f"SELECT {models}, {_REWARDS}, {_OUTCOMES}, {seeds}"
+        return _Rows(*self._db().execute(sql, where).fetchone())
 
     def _quick_records(self, facts: Facts, text: bytes, calls: list[QuickCall]) -> list[SftRecord]:
         """A session's records; what has not the usual form goes the long way, call by call."""
@@ -229,26 +227,26 @@ class _Source:
         return db
 
 
-def _facts(raw: _Raw, calls: Mapping[str, list[QuickCall]]) -> list[Facts]:
+def _facts(rows: _Rows, calls: Mapping[str, list[QuickCall]]) -> list[Facts]:
     found: dict[str, Facts] = {}
-    if raw.models is None:
-        for session_id, rows in calls.items():
-            models = (_names(call.names)[1] for call in rows)
+    if rows.models is None:
+        for session_id, made in calls.items():
+            models = (_names(call.names)[1] for call in made)
             model = next((name for name in models if name is not None), None)
             if model is not None:
                 found[session_id] = Facts(session_id, session_id)
                 found[session_id].add_model(model, None, 1)
-    for session_id, model, provider, n_calls in raw.models or ():
+    for session_id, model, provider, n_calls in json.loads(rows.models or "[]"):
         facts = found.setdefault(session_id, Facts(session_id, session_id))
         facts.add_model(model, provider, n_calls)
-    for session_id, *reward in raw.rewards:
+    for session_id, *reward in json.loads(rows.rewards):
         if session_id in found:
             found[session_id].add_reward(RewardRow(*reward))
-    for session_id, total, metadata in raw.outcomes:
+    for session_id, total, metadata in json.loads(rows.outcomes):
         if session_id in found:
             found[session_id].add_outcome(total, metadata)
             found[session_id].world = world_of(session_id, metadata)
-    for session_id, metadata in raw.seeds:
+    for session_id, metadata in json.loads(rows.seeds):
         if session_id in found:
             world = world_of(session_id, metadata)
             found[session_id].world = world if world != session_id else found[session_id].world
