@@ -265,7 +265,8 @@ class LiveView(models.Model):
     key = models.CharField(max_length=200)  # EpisodeKey as compact JSON
     seed = models.BigIntegerField()
     model = models.CharField(max_length=300, blank=True)
-    # {first_step, views: [base64, …], rewards, unlocks: [[name, step]], n_turns, call}: all so far
+    # {first_step, views: [base64, …], rewards, unlocks: [[name, step]], n_turns, call}; of views
+    # and rewards the newest: older ones are LivePast, their sum is past_return
     data = models.JSONField(default=dict)
     version = models.PositiveIntegerField(default=0)  # counts batches; a reader's cursor
     updated_at = models.DateTimeField()
@@ -273,6 +274,15 @@ class LiveView(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="live_once_per_episode")]
         indexes = [models.Index(fields=["updated_at"], name="live_by_age")]
+
+
+class LivePast(models.Model):
+    """Older views of a running episode. Its live row is written four times a second, so it holds
+    only the newest."""
+
+    live = models.ForeignKey(LiveView, on_delete=models.CASCADE, related_name="past")
+    first_step = models.PositiveIntegerField()
+    data = models.JSONField()  # {views, rewards}
 
 
 class WorkerNode(models.Model):

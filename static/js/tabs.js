@@ -94,7 +94,7 @@ export class Tabs {
   /** To this tab and to the others. @param {keyof Ears} kind @param {any[]} rest */
   pass(kind, ...rest) {
     this.ears[kind](...rest);
-    if (this.shared) this.say({ kind, rest });
+    if (this.others.size) this.say({ kind, rest });
   }
 }
 

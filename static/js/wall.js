@@ -8,7 +8,8 @@ import { sortWall } from "./wallsort.js";
 const GONE_MS = 1500;
 const MAX_FEED = 60;
 const LOW = 2; // of 9: health or a need that soon kills
-const FRAME_MS = 140; // a batch of views is played back over the time until the next
+const BATCH_MS = 260; // a batch of views is played back over the time until the next
+const STILL_MS = 500; // between two pictures for who wants no motion
 
 /** @param {HTMLElement} wall */
 export function start(wall) {
@@ -16,12 +17,13 @@ export function start(wall) {
   const games = new Map();
   for (const tile of wall.querySelectorAll("[data-game]")) games.set(tile.dataset.game, known(tile));
   sortWall(wall, games);
+  const stage = new Stage(games);
   offerFullScreen(wall);
   onSprites(() =>
     document.addEventListener("sse:live", ({ detail }) => {
       if (only && String(detail.run_id) !== only) return;
       if (detail.gone) leave(wall, games, String(detail.id));
-      else show(wall, games, detail);
+      else show(wall, games, detail, stage);
       if (!only) sayHowMany(games.size);
     }),
   );
@@ -50,20 +52,20 @@ function known(tile) {
     unlocks: new Set([...tile.querySelectorAll(".badges .tex")].map((node) => node.title)),
     steps: view?.step ?? 0,
     items: view?.items ?? [],
+    canvas: tile.querySelector("canvas"),
     queue: [],
-    timer: 0,
+    due: 0,
   };
 }
 
-/** @param {HTMLElement} wall @param {Map<string, any>} games @param {any} detail */
-function show(wall, games, detail) {
+/** @param {HTMLElement} wall @param {Map<string, any>} games @param {any} detail @param {Stage} stage */
+function show(wall, games, detail, stage) {
   const id = String(detail.id);
   const game = games.get(id) ?? enter(wall, games, detail);
   const words = game.tile.querySelector('[data-part="words"]');
   const problem = readProblem(detail.views.at(-1) ?? "");
   if (words && problem) drawWords(words, problem);
-  if (!words) game.queue.push(...detail.views.slice(-12));
-  if (!words && !game.timer) play(game, game.tile.querySelector("canvas"));
+  if (!words) stage.give(game, detail.views);
   const last = detail.first_step + detail.views.length - 1;
   if (detail.views.length) {
     game.steps = last;
@@ -81,16 +83,43 @@ function danger(game) {
   return game.items.length ? Math.min(...game.items.slice(0, 4)) : 9;
 }
 
-/** Draw what has queued up, one picture a frame, catching up when behind. */
-function play(game, canvas) {
-  const view = game.queue.length > 16 ? game.queue.splice(0, game.queue.length - 8).at(-1) : game.queue.shift();
-  if (view === undefined) {
-    game.timer = 0;
-    return;
+/** Draws all games in one loop, a frame of the screen each. What came of a game together is played
+ * back until the next is due, so that a picture is never older than two batches. */
+class Stage {
+  /** @param {Map<string, any>} games */
+  constructor(games) {
+    this.games = games;
+    this.running = false;
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
   }
-  drawView(canvas, view);
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  game.timer = setTimeout(() => play(game, canvas), still ? 500 : FRAME_MS);
+
+  /** @param {any} game @param {string[]} views */
+  give(game, views) {
+    game.queue.push(...views);
+    game.pace = game.queue.length / BATCH_MS;
+    if (this.running) return;
+    this.running = true;
+    this.last = performance.now();
+    requestAnimationFrame((now) => this.frame(now));
+  }
+
+  /** @param {number} now */
+  frame(now) {
+    const passed = now - this.last;
+    const wait = this.still.matches && passed < STILL_MS;
+    let left = wait;
+    if (!wait) this.last = now;
+    for (const game of wait ? [] : this.games.values()) {
+      if (!game.queue.length) continue;
+      game.due += passed * game.pace;
+      const n = Math.min(game.queue.length, Math.floor(game.due));
+      game.due = n === game.queue.length ? 0 : game.due - n;
+      if (n) drawView(game.canvas, game.queue.splice(0, n).at(-1));
+      left ||= game.queue.length > 0;
+    }
+    this.running = left;
+    if (left) requestAnimationFrame((next) => this.frame(next));
+  }
 }
 
 /** @param {HTMLElement} wall @param {Map<string, any>} games @param {any} detail */
@@ -118,7 +147,7 @@ function enter(wall, games, detail) {
 function makeCanvas(detail) {
   const canvas = document.createElement("canvas");
   canvas.className = "game";
-  [canvas.width, canvas.height] = [288, 224];
+  [canvas.width, canvas.height] = [144, 112]; // a pixel of the textures each; the style scales it
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `Game of seed ${detail.seed}`);
   return canvas;
@@ -176,7 +205,6 @@ function leave(wall, games, id) {
   games.delete(id);
   game.tile.classList.add("over");
   setTimeout(() => {
-    clearTimeout(game.timer);
     game.tile.remove();
     if (!wall.childElementCount) document.querySelector("[data-wall-empty]")?.removeAttribute("hidden");
   }, GONE_MS);

@@ -30,7 +30,7 @@ class Live(NamedTuple):
     run_id: int
     project_id: int
     version: int
-    n_views: int
+    next_step: int  # of the first view that has not been told
     n_unlocks: int
 
 
@@ -90,7 +90,11 @@ def _live_message(
     """Only the views, rewards and unlocks that came since `before`, at most the newest few."""
     data = row["data"]
     views, unlocks = data.get("views", []), data.get("unlocks", [])
-    first = max(before.n_views if before else 0, len(views) - max_views, 0)
+    first_step = data.get("first_step", 0)
+    if before and before.next_step > first_step + len(views):
+        before = None  # a new attempt plays it from the start
+    told = before.next_step - first_step if before else 0
+    first = max(told, len(views) - max_views, 0)
     message = {
         "id": row["pk"],
         "run_id": row["run_id"],
@@ -98,7 +102,7 @@ def _live_message(
         "seed": row["seed"],
         "model": row["model"],
         "version": row["version"],
-        "first_step": data.get("first_step", 0) + first,
+        "first_step": first_step + first,
         "views": views[first:],
         "rewards": data.get("rewards", [])[first:],
         "unlocks": unlocks[before.n_unlocks if before else 0 :],
@@ -106,9 +110,8 @@ def _live_message(
         "n_turns": data.get("n_turns", 0),
         "call": data.get("call", ""),
     }
-    knowledge = Live(
-        row["run_id"], row["run__project_id"], row["version"], len(views), len(unlocks)
-    )
+    next_step = first_step + len(views)
+    knowledge = Live(row["run_id"], row["run__project_id"], row["version"], next_step, len(unlocks))
     return message, knowledge
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from apps.runs import storage
 from apps.runs.ingest import Source, ingest_batch, ingest_ready
 from apps.runs.ingest.batch import MAX_EVENTS
+from apps.runs.ingest.views import MAX_VIEWS
 from apps.runs.models import (
     Artifact,
     Attempt,
@@ -22,7 +24,9 @@ from apps.runs.models import (
     Shard,
 )
 from apps.runs.queries import list_events, list_points
+from apps.runs.queries.live import list_live
 from apps.runs.services import add_event, claim_shard, requeue_lost
+from apps.traces.queries import live_steps
 from engine.errors import LeaseLost
 from engine.events import EventWriter
 from tests.runs.conftest import expire_lease
@@ -49,7 +53,7 @@ def view(first_step: int, n: int) -> dict:
         "model": "random",
         "first_step": first_step,
         "views": [f"v{first_step + i}" for i in range(n)],
-        "rewards": [0.0] * n,
+        "rewards": [0.5] * n,
         "unlocks": [["collect_wood", first_step]],
         "n_turns": 1,
         "call": "do",
@@ -184,6 +188,22 @@ def test_views_become_one_live_row_and_go_with_their_episode(claim, source, writ
     assert row.version == 2
     assert not Event.objects.filter(type="view").exists()
     assert Run.objects.get().event_seq == 2  # only the changes of state
+
+
+def test_a_live_row_stays_small_and_no_view_is_lost(claim, source, writer):
+    for first in range(0, 100, 10):
+        writer.write("view", view(first, 10))
+        ingest_ready(source, claim)
+    row = LiveView.objects.get()
+    assert len(row.data["views"]) <= MAX_VIEWS
+    steps = live_steps(row.run, json.loads(row.key))
+    assert steps["n_steps"] == 99
+    assert [step["index"] for step in steps["steps"]] == list(range(1, 100))
+    [game] = list_live(project=row.run.project)
+    assert game.episode_return == 50.0
+    writer.write("view", view(0, 2))  # a new attempt
+    ingest_ready(source, claim)
+    assert live_steps(row.run, json.loads(row.key))["n_steps"] == 1
 
 
 def test_views_of_a_new_attempt_start_afresh(claim, source, writer):

@@ -40,7 +40,7 @@ class LiveRow(NamedTuple):
     updated_at: datetime
 
 
-def list_live(*, project: Project, run_id: int | None = None, limit: int = 60) -> list[LiveRow]:
+def list_live(*, project: Project, run_id: int | None = None, limit: int = 120) -> list[LiveRow]:
     """The project's games in progress, newest first."""
     rows = LiveView.objects.filter(run__project=project).select_related("run").order_by("-id")
     if run_id is not None:
@@ -99,7 +99,7 @@ def _live_row(row: LiveView) -> LiveRow:
         model=row.model,
         step=int(data.get("first_step", 0)) + max(0, len(views) - 1),
         n_turns=int(data.get("n_turns", 0)),
-        episode_return=float(sum(data.get("rewards", []))),
+        episode_return=float(data.get("past_return", 0) + sum(data.get("rewards", []))),
         unlocks=[name for name, _ in data.get("unlocks", [])],
         view=views[-1] if views else "",
         call=str(data.get("call", "")),

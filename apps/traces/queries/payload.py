@@ -92,8 +92,11 @@ def live_steps(run: Run, key: Sequence[Any], *, after: int = 0) -> dict[str, Any
     if row is None:
         stored = Episode.objects.filter(run=run, **EpisodeKey(*key)._asdict()).first()
         return episode_steps(stored, after=after) if stored else None
-    views, rewards = row.data.get("views", []), row.data.get("rewards", [])
-    first = int(row.data.get("first_step", 0))
+    parts = [*row.past.order_by("first_step").values_list("first_step", "data")]
+    parts.append((int(row.data.get("first_step", 0)), row.data))
+    first = parts[0][0]
+    views = [view for _, data in parts for view in data.get("views", [])]
+    rewards = [reward for _, data in parts for reward in data.get("rewards", [])]
     unlocks: dict[int, list[str]] = {}
     for name, step in row.data.get("unlocks", []):
         unlocks.setdefault(int(step), []).append(name)
