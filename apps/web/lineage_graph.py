@@ -16,6 +16,7 @@ from apps.traces.models import Episode
 from apps.web.templatetags.show import KIND_ICONS, loss_of, short_model, valued
 
 WIDTH, HEIGHT, GAP, BETWEEN = 194, 50, 40, 8
+LEAST_COLUMNS = 4
 MOST = 5  # nodes of one sort
 
 
@@ -57,9 +58,7 @@ def draw_lineage(
     scores: Sequence[Score],
 ) -> Graph:
     """The graph around a checkpoint, from left to right in the order of time."""
-    here = Node(
-        "here", short_model(checkpoint.model_id), "this model", icon=_icon(checkpoint), here=True
-    )
+    here = Node("here", _name(checkpoint), "this model", icon=_icon(checkpoint), here=True)
     games = _games(found)
     data = [
         Node(f"d{row.pk}", f"{row.name} v{row.version}", f"{row.n_records:,} records",
@@ -124,8 +123,13 @@ def _evals(scores: Sequence[Score]) -> list[Node]:
 
 
 def _model(row: Checkpoint, words: str) -> Node:
-    return Node(f"c{row.pk}", short_model(row.model_id), words, f"/checkpoints/{row.uid}/",
+    return Node(f"c{row.pk}", _name(row), words, f"/checkpoints/{row.uid}/",
                 _icon(row))  # fmt: skip
+
+
+def _name(row: Checkpoint) -> str:
+    """What fits into a box: of a model from outside the name without its owner."""
+    return short_model(row.model_id.rpartition("/")[2] if row.kind == "import" else row.model_id)
 
 
 def _icon(row: Checkpoint) -> str:
@@ -145,7 +149,8 @@ def _place(columns: list[tuple[str, list[Node]]], links: list[tuple[Node, Node]]
         for line, node in enumerate(nodes):
             placed[node.key] = Placed(node, x, top + line * (HEIGHT + BETWEEN))
     edges = [_edge(placed[a.key], placed[b.key]) for a, b in links]
-    width = len(filled) * (WIDTH + GAP) - GAP
+    # The page stretches the drawing to its own width: two columns alone would be giants.
+    width = max(len(filled), LEAST_COLUMNS) * (WIDTH + GAP) - GAP
     return Graph(width, height, heads, list(placed.values()), edges)
 
 

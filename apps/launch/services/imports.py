@@ -55,7 +55,7 @@ def request_model(
             project=actor.project,
             user=actor.user,
             kind=KIND,
-            name=f"import of {name}"[:200],
+            name=f"import {name.rpartition('/')[2]}"[:200],
             config=None,
             resolved={"type": KIND, "model": name, "source": source, "revision": revision},
             inputs={"source": inputs},
