@@ -129,7 +129,7 @@ def read_lines(path: Path, *, offset: int = 0) -> Iterator[tuple[Event | Unreada
             try:
                 yield _parse(line), offset
             except (ValueError, RecursionError) as err:
-                yield Unreadable(_lines_before(path, start) + 1, str(err)[:200]), offset
+                yield Unreadable(lines_before(path, start) + 1, str(err)[:200]), offset
 
 
 def _parse(line: bytes) -> Event:
@@ -149,7 +149,7 @@ def _parse(line: bytes) -> Event:
     return Event(seq, at, type_, data)
 
 
-def _lines_before(path: Path, offset: int) -> int:
+def lines_before(path: Path, offset: int) -> int:
     """How many lines end before a byte."""
     with path.open("rb") as file:
         n_lines = 0

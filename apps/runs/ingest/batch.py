@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from django.db import transaction
+from django.db import DataError, transaction
 
 from apps.runs.ingest.context import HANDLERS, IngestContext
 from apps.runs.ingest.files import store_files
@@ -27,12 +27,15 @@ from apps.runs.ingest.views import drop_views, merge_views
 from apps.runs.models import Attempt, Run
 from apps.runs.services.leases import Claim, guard
 from apps.runs.services.states import add_event, lock_run
-from engine.events import Event, Unreadable, read_lines
+from engine.errors import StorageError
+from engine.events import Event, Unreadable, lines_before, read_lines
 from synthweb import bell
 
 MAX_EVENTS = 5_000
 MAX_BYTES = 8 * 2**20
 MAX_TOLD = 20  # unreadable lines of a batch
+# What an event of an odd shape is to those who store it; not a database that is away.
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, DataError, StorageError)
 
 
 class Source(NamedTuple):
@@ -46,6 +49,14 @@ class Source(NamedTuple):
         return self.directory / "events.jsonl"
 
 
+class Line(NamedTuple):
+    """A complete line of the file, from byte `start` to the byte before `end`."""
+
+    found: Event | Unreadable
+    start: int
+    end: int
+
+
 def ingest_ready(source: Source, claim: Claim) -> int:
     """Ingest what is complete in the file now, at most one batch; returns the number of events.
 
@@ -55,21 +66,39 @@ def ingest_ready(source: Source, claim: Claim) -> int:
     Memory: one batch (5,000 events, 8 MB).
     """
     attempt = Attempt.objects.only("ingested_offset").get(pk=source.attempt_id)
-    start = attempt.ingested_offset
-    events: list[Event] = []
-    unreadable: list[Unreadable] = []
-    offset = start
-    for found, behind in read_lines(source.path, offset=start):
-        if isinstance(found, Event):
-            events.append(found)
-        else:
-            unreadable.append(found)
-        offset = behind
-        if len(events) + len(unreadable) >= MAX_EVENTS or offset - start >= MAX_BYTES:
+    offset = start = attempt.ingested_offset
+    lines: list[Line] = []
+    for found, end in read_lines(source.path, offset=start):
+        lines.append(Line(found, offset, end))
+        offset = end
+        if len(lines) >= MAX_EVENTS or offset - start >= MAX_BYTES:
             break
-    if offset > start:
-        ingest_batch(source, events, offset, claim, unreadable)
-    return len(events) + len(unreadable)
+    if lines:
+        _ingest(source, lines, claim)
+    return len(lines)
+
+
+def _ingest(source: Source, lines: list[Line], claim: Claim) -> None:
+    """Ingest lines, in halves around an event of an odd shape that an earlier attempt left.
+
+    An attempt that tells such an event fails, and says so. The next one meets it again in what was
+    left, and would fail for ever: here it is left out, as a line that is no event.
+    """
+    events = [line.found for line in lines if isinstance(line.found, Event)]
+    unreadable = [line.found for line in lines if isinstance(line.found, Unreadable)]
+    try:
+        ingest_batch(source, events, lines[-1].end, claim, unreadable)
+    except ODD as err:
+        if source.attempt_id == claim.attempt_id or getattr(err, "retryable", False):
+            raise
+        if len(lines) > 1:
+            half = len(lines) // 2
+            _ingest(source, lines[:half], claim)
+            _ingest(source, lines[half:], claim)
+            return
+        reason = f"{type(err).__name__}: {err}"[:200]
+        odd = Unreadable(lines_before(source.path, lines[0].start) + 1, reason)
+        ingest_batch(source, [], lines[0].end, claim, [odd])
 
 
 def ingest_batch(

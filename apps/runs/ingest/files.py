@@ -64,7 +64,7 @@ def _stored(directory: Path, event: Event, keys: dict[str, str]) -> Event:
     except (StorageError, FileNotFoundError, KeyError, TypeError) as err:
         if isinstance(err, StorageError) and err.retryable:
             raise
-        message = f"An announced {event.type} was dropped: {err}"
+        message = f"An announced {event.type} (event {event.seq} of its attempt) was dropped: {err}"
         return Event(event.seq, event.at, "log", {"level": "error", "message": message})
     return event
 
