@@ -20,15 +20,17 @@ FLAGS = (
     "--no-emit-find-links",
 )
 TORCH_APART = (*(flag for flag in FLAGS if flag != "--allow-unsafe"), "--unsafe-package", "torch")
+AS_WEB = ("--constraint", "requirements/web.lock")
+# In this order: tests run where all three are installed, so each follows those above it.
 LOCKS: dict[str, tuple[str, ...]] = {
     "web": FLAGS,
-    "dev": (*FLAGS, "--extra", "dev", "--constraint", "requirements/web.lock"),
-    "train": (*TORCH_APART, "--extra", "train", "--constraint", "requirements/web.lock"),
+    "train": (*TORCH_APART, "--extra", "train", *AS_WEB),
+    "dev": (*FLAGS, "--extra", "dev", *AS_WEB, "--constraint", "requirements/train.lock"),
 }
 
 
 def main() -> int:
-    """Compile all locks; the web lock first, since the others follow its versions."""
+    """Compile all locks."""
     for name, flags in LOCKS.items():
         print(f"requirements/{name}.lock …", flush=True)
         command = [sys.executable, "-m", "piptools", "compile", *flags]

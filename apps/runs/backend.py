@@ -7,6 +7,7 @@ under which names: `storage.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,11 @@ from typing import Any, BinaryIO
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils.timezone import now
 
+from engine.errors import StorageError
+
+# Where the errors of django-storages' client are defined; it is loaded where S3 is used only.
+CLIENT = frozenset(("boto3", "botocore", "s3transfer", "urllib3"))
+REFUSED = (400, 401, 403)
 RENEW_AFTER = timedelta(hours=12)  # half of what a sweep lets an orphan live (orphans.py)
 
 
@@ -23,26 +29,51 @@ def folder() -> Path | None:
     return Path(found.location) if isinstance(found, FileSystemStorage) else None
 
 
+@contextmanager
+def clear_errors(key: str) -> Iterator[None]:
+    """Raise what an object store, or the way to it, refuses as a StorageError."""
+    try:
+        yield
+    except Exception as err:
+        if type(err).__module__.partition(".")[0] not in CLIENT:
+            raise
+        answer: dict[str, Any] = getattr(err, "response", {})  # none where nobody answered
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if status == 404:
+            raise missing(key) from err
+        hint = "Check SYNTHWEB_S3_BUCKET, its endpoint and keys, and that it answers."
+        passes = status not in REFUSED
+        raise StorageError(f"{key}: {err}", hint=hint, retryable=passes) from err
+
+
+def missing(key: str) -> StorageError:
+    """The error for a key that has no content."""
+    return StorageError(f"{key} is not in storage", retryable=False)
+
+
 def put_object(source: BinaryIO, key: str) -> None:
     """Upload, whole or not at all; an object that is there counts as put now."""
-    if default_storage.exists(key):
-        age = now() - default_storage.get_modified_time(key)
-        if age < RENEW_AFTER:
-            return
-    _client().upload_fileobj(source, _backend().bucket_name, key)
+    with clear_errors(key):
+        if default_storage.exists(key):
+            age = now() - default_storage.get_modified_time(key)
+            if age < RENEW_AFTER:
+                return
+        _client().upload_fileobj(source, _backend().bucket_name, key)
 
 
 def open_object(key: str) -> BinaryIO:
     """A stream of its bytes."""
-    body: BinaryIO = _client().get_object(Bucket=_backend().bucket_name, Key=key)["Body"]
-    return body
+    with clear_errors(key):
+        body: BinaryIO = _client().get_object(Bucket=_backend().bucket_name, Key=key)["Body"]
+        return body
 
 
 def objects_before(moment: datetime) -> Iterator[str]:
     """Keys of all objects that were put before then."""
-    for found in _backend().bucket.objects.all():
-        if found.last_modified < moment:
-            yield found.key
+    with clear_errors("the list of files"):
+        for found in _backend().bucket.objects.all():
+            if found.last_modified < moment:
+                yield found.key
 
 
 def _client() -> Any:

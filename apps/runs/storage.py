@@ -66,8 +66,7 @@ def open_stream(key: str) -> Iterator[bytes]:
 
     Raises StorageError before the first piece when there is no such file.
     """
-    source = _open_key(key)
-    return _pieces(source)
+    return _pieces(_open_key(key), key)
 
 
 def read_bytes(key: str, *, limit: int = 256 * 1024 * 1024) -> bytes:
@@ -89,7 +88,7 @@ def local_path(key: str, cache_dir: Path) -> Path:
     stored = _local_file(_checked(key))
     if stored is not None:
         if not stored.exists():
-            raise _missing(key)
+            raise backend.missing(key)
         return stored
     target = cache_dir / key
     if not target.exists():
@@ -108,7 +107,7 @@ def place(key: str, target: Path) -> None:
         _download(key, target)
         return
     if not stored.exists():
-        raise _missing(key)
+        raise backend.missing(key)
     with stored.open("rb") as source:
         _check(_digest(source), sha256_of_key(key), key)
     try:
@@ -120,12 +119,14 @@ def place(key: str, target: Path) -> None:
 
 def exists(key: str) -> bool:
     """Whether the content is stored."""
-    return bool(default_storage.exists(_checked(key)))
+    with backend.clear_errors(key):
+        return bool(default_storage.exists(_checked(key)))
 
 
 def delete(key: str) -> None:
     """Remove a content; the caller knows that no row names it any more. Safe to call twice."""
-    default_storage.delete(_checked(key))
+    with backend.clear_errors(key):
+        default_storage.delete(_checked(key))
 
 
 def free_space() -> int | None:
@@ -188,15 +189,12 @@ def _open_key(key: str) -> BinaryIO:
         try:
             return stored.open("rb")
         except OSError as err:
-            raise _missing(key) from err
-    try:
-        return backend.open_object(key)
-    except Exception as err:  # botocore's errors are made at run time
-        raise _missing(key) from err
+            raise backend.missing(key) from err
+    return backend.open_object(key)
 
 
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    with source:
+def _pieces(source: BinaryIO, key: str) -> Iterator[bytes]:
+    with source, backend.clear_errors(key):
         while piece := source.read(CHUNK):
             yield piece
 
@@ -279,7 +277,3 @@ def _checked(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise StorageError(f"{key!r} is no storage key", retryable=False)
     return key
-
-
-def _missing(key: str) -> StorageError:
-    return StorageError(f"{key} is not in storage", retryable=False)
