@@ -20,7 +20,14 @@ crash and does not count. The set is closed so that a new run kind never touches
 The set lives in `kinds.py`, writer and reader of the file in `files.py`.
 """
 
-from engine.events.files import Event, EventWriter, Unreadable, read_events, read_lines
+from engine.events.files import (
+    Event,
+    EventWriter,
+    Unreadable,
+    lines_before,
+    read_events,
+    read_lines,
+)
 from engine.events.kinds import (
     EVENT_TYPES,
     ArtifactData,
@@ -41,5 +48,6 @@ from engine.events.kinds import (
 __all__ = [
     "EVENT_TYPES", "ArtifactData", "CheckpointData", "DatasetData", "EpisodeData", "ErrorData",
     "Event", "EventType", "EventWriter", "FileData", "LogData", "MetricData", "OriginData",
-    "ProgressData", "ResultData", "Unreadable", "ViewData", "read_events", "read_lines",
+    "ProgressData", "ResultData", "Unreadable", "ViewData", "lines_before", "read_events",
+    "read_lines",
 ]  # fmt: skip
