@@ -1,6 +1,7 @@
 // Curves of several runs over each other. Every line keeps its colour and dashes, made from the
 // run's id; extremes lie as a band behind the mean. Zoom, names and smoothing stand in the address.
 // New points of running runs are fetched, at most once a second; zoom and cursor stay.
+import { span } from "./nodes.js";
 import { format } from "./numbers.js";
 import { token } from "./theme.js";
 
@@ -242,10 +243,6 @@ function dashes(run) {
 /** @param {HTMLElement} node @param {string} run */
 function paint(node, run) {
   node.style.background = colour(run);
-}
-
-function span(className, text) {
-  return Object.assign(document.createElement("span"), { className, textContent: text });
 }
 
 function fit(chart) {

@@ -2,6 +2,7 @@
 // a run's id, or empty for all games; a `[data-feed]` list beside it gets the unlocks.
 import { drawView, onSprites, readView } from "./sprites.js";
 import { iconOf } from "./icons.js";
+import { span } from "./nodes.js";
 import { drawWords, makeWords, readProblem } from "./words.js";
 import { sortWall } from "./wallsort.js";
 
@@ -131,8 +132,7 @@ function enter(wall, games, detail) {
   tile.dataset.game = String(detail.id);
   const problem = readProblem(detail.views.at(-1) ?? "");
   const picture = problem ? makeWords() : makeCanvas(detail);
-  const caption = document.createElement("span");
-  caption.className = "cap";
+  const caption = span("cap", "");
   const top = span("between", "");
   top.append(span("strong", problem ? problem.split : "0 of 22", "score"), span("faint", "step 0", "step"));
   caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted who", `seed ${detail.seed} · ${detail.model || "scripted"}`, "who"));
@@ -156,15 +156,6 @@ function makeCanvas(detail) {
 /** The game's page; run and seed lead to its trace when it has ended by then. */
 function addressOf(detail) {
   return `/live/${detail.id}/?run=${detail.run_id}&seed=${detail.seed}`;
-}
-
-/** @param {string} name */
-function span(className, text, name = "") {
-  const node = document.createElement("span");
-  node.className = className;
-  node.textContent = text;
-  if (name) node.dataset.part = name;
-  return node;
 }
 
 function part(game, name) {

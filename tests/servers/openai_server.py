@@ -35,130 +35,79 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import ssl
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
+
+from tests.servers.raw_http import RawServer, send
 
 Body = dict[str, Any]
 
 
-class OpenAIServer:
+class OpenAIServer(RawServer):
     """See the module. `requests` holds every body in order, `times` when it came (monotonic)."""
 
     def __init__(
         self, *, latency_s: float = 0.0, port: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
+        super().__init__(port, tls)
         self.latency_s = latency_s
-        self.tls = tls
-        self.port = port
         self.default = "ok"
         self.choose: Callable[[Body], str | None] = lambda body: None
         self.requests: list[Body] = []
         self.keys: list[str] = []
         self.times: list[float] = []
-        self.in_flight = 0
-        self.peak_in_flight = 0
-        self.n_connections = 0
         self._script: deque[str] = deque()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run_thread, daemon=True)
 
     @property
     def base_url(self) -> str:
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
+        return f"{self.origin}/v1"
 
     def script(self, *words: str) -> None:
         """What the next requests get, one word each; afterwards `choose`, then `default`."""
         self._script.extend(words)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-    def _run_thread(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self.serve())
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
-
-    async def serve(self, *, announce: bool = False) -> None:
-        """Serve until told to stop."""
-        server = await asyncio.start_server(
-            self._connection, "127.0.0.1", self.port, limit=2**24, ssl=self.tls
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        if announce:
-            print(self.port, flush=True)
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.n_connections += 1
-        gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
-        with contextlib.suppress(*gone):
-            while await self._request(reader, writer):
-                pass
-        with contextlib.suppress(RuntimeError):
-            writer.close()
-
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; False when the connection is over."""
-        head = await reader.readuntil(b"\r\n\r\n")
-        headers = _headers(head)
-        raw = await reader.readexactly(int(headers.get("content-length", "0")))
+    async def reply(
+        self, path: str, headers: dict[str, str], raw: bytes, writer: asyncio.StreamWriter
+    ) -> bool:
+        del path
         body = json.loads(raw or b"{}")
         self.requests.append(body)
         self.keys.append(headers.get("authorization", ""))
         self.times.append(time.monotonic())
-        self.in_flight += 1
-        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        try:
+        with self.counted():
             if self.latency_s:
                 await asyncio.sleep(self.latency_s)
             word = self._script.popleft() if self._script else self.choose(body) or self.default
             return await self._misbehave(word, body, writer)
-        finally:
-            self.in_flight -= 1
 
     async def _misbehave(self, word: str, body: Body, writer: asyncio.StreamWriter) -> bool:
         name, _, value = word.partition(":")
         if name == "close":
             return False
         if name == "goodbye":  # a good answer, then the connection is closed without a word
-            await _send(writer, 200, _answer("ok", "", body))
+            await send(writer, 200, _answer("ok", "", body))
             return False
         if name in ("hang", "stall", "drip"):
             await _starve(name, writer)
             return False
         if name == "429":
             wait = f"Retry-After: {value}\r\n" if value else ""
-            return await _send(writer, 429, b'{"error": {"message": "slow down"}}', wait)
+            return await send(writer, 429, b'{"error": {"message": "slow down"}}', wait)
         if name == "echo":
             said = f"Incorrect API key provided: {self.keys[-1]}"
             if value == "200":
                 answer = completion(body, content=said)
-                return await _send(writer, 200, json.dumps(answer).encode())
-            return await _send(writer, 401, json.dumps({"error": {"message": said}}).encode())
+                return await send(writer, 200, json.dumps(answer).encode())
+            return await send(writer, 401, json.dumps({"error": {"message": said}}).encode())
         if name == "redirect":
-            return await _send(writer, 302, b"", "Location: /v1/elsewhere\r\n")
+            return await send(writer, 302, b"", "Location: /v1/elsewhere\r\n")
         if name.isdigit():
-            return await _send(writer, int(name), b'{"error": {"message": "scripted"}}')
-        return await _send(writer, 200, _answer(name, value, body))
+            return await send(writer, int(name), b'{"error": {"message": "scripted"}}')
+        return await send(writer, 200, _answer(name, value, body))
 
 
 async def _starve(name: str, writer: asyncio.StreamWriter) -> None:
@@ -173,22 +122,6 @@ async def _starve(name: str, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
         if name == "hang" and writer.transport.get_write_buffer_size():
             return
-
-
-async def _send(writer: asyncio.StreamWriter, status: int, body: bytes, extra: str = "") -> bool:
-    writer.write(
-        f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{extra}"
-        f"Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    await writer.drain()
-    return True
-
-
-def _headers(head: bytes) -> dict[str, str]:
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    pairs = (line.split(":", 1) for line in lines if ":" in line)
-    return {name.strip().lower(): value.strip() for name, value in pairs}
 
 
 def _answer(name: str, value: str, body: Body) -> bytes:

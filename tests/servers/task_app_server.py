@@ -27,89 +27,44 @@ The games are real (our own Crafter, a script chooses), so their answers can be 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from engine.rollout.policies import ScriptedPolicy
 from engine.tasks import get_task
-from tests.servers.openai_server import _headers, _send
+from tests.servers.raw_http import RawServer, send
 
 Body = dict[str, Any]
 KEY_HEADERS = ("x-api-key", "x-api-keys", "authorization")
 
 
-class TaskAppServer:
+class TaskAppServer(RawServer):
     """See the module. `rollouts` holds every body of /rollout, `keys` what was sent with each."""
 
     def __init__(self, *, key: str = "", port: int = 0) -> None:
-        self.key, self.port = key, port
+        super().__init__(port)
+        self.key = key
         self.default = "ok"
         self.wrong: dict[str, str] = {}  # path -> word
         self.choose: Callable[[Body], str | None] = lambda body: None
         self.rollouts: list[Body] = []
         self.keys: list[dict[str, str]] = []
         self.paths: list[str] = []
-        self.in_flight = self.peak_in_flight = 0
         self._script: deque[str] = deque()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._run_thread, daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return self.origin
 
     def script(self, *words: str) -> None:
         """What the next rollouts get, one word each; afterwards `choose`, then `default`."""
         self._script.extend(words)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Die. Safe twice."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
-
-    def _run_thread(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve())
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connection, "127.0.0.1", self.port, limit=2**24)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
-
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
-        with contextlib.suppress(*gone):
-            while await self._request(reader, writer):
-                pass
-        with contextlib.suppress(RuntimeError):
-            writer.close()
-
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = await reader.readuntil(b"\r\n\r\n")
-        headers = _headers(head)
-        raw = await reader.readexactly(int(headers.get("content-length", "0")))
-        path = head.split(b" ", 2)[1].decode().partition("?")[0]
+    async def reply(
+        self, path: str, headers: dict[str, str], raw: bytes, writer: asyncio.StreamWriter
+    ) -> bool:
         self.paths.append(path)
         self.keys.append({name: headers[name] for name in KEY_HEADERS if name in headers})
         if path.endswith("/rollout"):
@@ -120,23 +75,19 @@ class TaskAppServer:
         if word != "ok":
             return await self._misbehave(word, b"", writer)
         good = HEALTH if path.endswith("/health") else TASK_INFO
-        return await _send(writer, 200, json.dumps(good).encode())
+        return await send(writer, 200, json.dumps(good).encode())
 
     async def _rollout(
         self, body: Body, headers: dict[str, str], writer: asyncio.StreamWriter
     ) -> bool:
         self.rollouts.append(body)
-        self.in_flight += 1
-        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
-        try:
+        with self.counted():
             if not self._may(headers):
                 return await self._misbehave("401", b"", writer)
             word = self._script.popleft() if self._script else self.choose(body) or self.default
             name, _, value = word.partition(":")
             answer = await play(body, name, value)
             return await self._misbehave(word, json.dumps(answer).encode(), writer)
-        finally:
-            self.in_flight -= 1
 
     def _may(self, headers: dict[str, str]) -> bool:
         sent = headers.get("authorization", "").removeprefix("Bearer ")
@@ -157,16 +108,16 @@ class TaskAppServer:
             return False
         if name == "429":
             wait = f"Retry-After: {value}\r\n" if value else ""
-            return await _send(writer, 429, b'{"detail": "slow down"}', wait)
+            return await send(writer, 429, b'{"detail": "slow down"}', wait)
         if name == "echo":
             said = json.dumps({"detail": f"key {self.key} is not known"}).encode()
-            return await _send(writer, 401, said)
+            return await send(writer, 401, said)
         if name == "redirect":
-            return await _send(writer, 302, b"", "Location: http://10.0.0.1/\r\n")
+            return await send(writer, 302, b"", "Location: http://10.0.0.1/\r\n")
         if name.isdigit():
-            return await _send(writer, int(name), b'{"detail": "scripted"}')
+            return await send(writer, int(name), b'{"detail": "scripted"}')
         bodies = {"html": b"<html>", "empty": b"", "huge": b" " * 40_000_000}
-        return await _send(writer, 200, bodies.get(name, good))
+        return await send(writer, 200, bodies.get(name, good))
 
 
 HEALTH = {"healthy": True, "auth": {"required": True}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
-from ninja import Body, Router, Status
+from ninja import Body, Query, Router, Schema, Status
 from ninja.decorators import decorate_view
 
 from apps.api.auth import actor_of
@@ -35,55 +35,39 @@ def create_rl(request: HttpRequest, body: Body[dict[str, Any]]) -> Status[dict[s
     return Status(201, queries.row_of(job))
 
 
+class JobFilter(Schema):
+    """What a list of jobs may be asked for; `after` is the last job of the page before."""
+
+    status: str = ""
+    model: str = ""
+    created_after: int | None = None
+    created_before: int | None = None
+    after: str = ""
+    limit: int = 20
+
+
+class SftFilter(JobFilter):
+    """Fine-tunings also by their training file."""
+
+    file_id: str = ""
+
+
 @router.get("/learning/jobs", operation_id="list_learning_jobs")
 @router.get("/sft/jobs", operation_id="list_sft_jobs")
-def list_sft(
-    request: HttpRequest,
-    status: str = "",
-    model: str = "",
-    file_id: str = "",
-    created_after: int | None = None,
-    created_before: int | None = None,
-    after: str = "",
-    limit: int = 20,
-) -> dict[str, Any]:
+def list_sft(request: HttpRequest, wanted: Query[SftFilter]) -> dict[str, Any]:
     """Fine-tunings, newest first."""
-    jobs = queries.list_jobs(
-        project=actor_of(request).project,
-        kind="sft",
-        status=status,
-        model=model,
-        file_id=file_id,
-        created_after=created_after,
-        created_before=created_before,
-        after=after,
-        limit=limit,
-    )
-    return listed([queries.row_of(job) for job in jobs], limit)
+    return _list(request, "sft", wanted)
 
 
 @router.get("/rl/jobs")
-def list_rl(
-    request: HttpRequest,
-    status: str = "",
-    model: str = "",
-    created_after: int | None = None,
-    created_before: int | None = None,
-    after: str = "",
-    limit: int = 20,
-) -> dict[str, Any]:
+def list_rl(request: HttpRequest, wanted: Query[JobFilter]) -> dict[str, Any]:
     """Trainings from reward, newest first."""
-    jobs = queries.list_jobs(
-        project=actor_of(request).project,
-        kind="rl",
-        status=status,
-        model=model,
-        created_after=created_after,
-        created_before=created_before,
-        after=after,
-        limit=limit,
-    )
-    return listed([queries.row_of(job) for job in jobs], limit)
+    return _list(request, "rl", wanted)
+
+
+def _list(request: HttpRequest, kind: str, wanted: JobFilter) -> dict[str, Any]:
+    jobs = queries.list_jobs(project=actor_of(request).project, kind=kind, **wanted.dict())
+    return listed([queries.row_of(job) for job in jobs], wanted.limit)
 
 
 @on_all(router, "GET", "/{job_id}")
