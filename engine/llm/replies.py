@@ -62,6 +62,7 @@ def read_answer(body: bytes, prices: Prices) -> Reply:
         prompt_ids=_ints(choice, answer, "prompt_token_ids"),
         completion_ids=_ints(choice, answer, "completion_token_ids"),
         logprobs=_logprobs(choice),
+        pieces=_pieces(choice),
     )
 
 
@@ -134,6 +135,15 @@ def _logprobs(choice: dict[str, Any]) -> tuple[float, ...]:
     if not isinstance(value, list):
         raise _bad("its token_logprobs are no list")
     return tuple(_number(item) for item in value)
+
+
+def _pieces(choice: dict[str, Any]) -> tuple[str, ...]:
+    """What each sampled token says, as OpenAI's `logprobs.content` tells it; empty without."""
+    detail = choice.get("logprobs")
+    rows = detail.get("content") if isinstance(detail, dict) else None
+    if not isinstance(rows, list):
+        return ()
+    return tuple(_text(row.get("token")) for row in rows if isinstance(row, dict))
 
 
 def _number(value: Any) -> float:

@@ -58,6 +58,7 @@ class Reply:
     prompt_ids: tuple[int, ...] = ()
     completion_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
+    pieces: tuple[str, ...] = ()  # what each sampled token says
     n_retries: int = 0
 
 

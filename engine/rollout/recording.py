@@ -77,6 +77,7 @@ def new_turn(
         prompt_ids=list(reply.prompt_ids),
         completion_ids=list(reply.completion_ids),
         logprobs=list(reply.logprobs),
+        pieces=list(reply.pieces),
     )
 
 

@@ -59,6 +59,7 @@ def read_sampled(
         prompt_ids=tuple(prompt),
         completion_ids=tuple(completion),
         logprobs=tuple(logprobs),
+        pieces=tuple(tokenizer.batch_decode([[token] for token in completion])),
     )
 
 

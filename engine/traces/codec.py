@@ -35,7 +35,7 @@ SUFFIX = ".swtrace"
 MAX_PLAIN_BYTES = 256 * 1024 * 1024
 _HEADER = struct.Struct("<4sBB")
 _ROW = struct.Struct("<8sII")
-_TOKEN_FIELDS = ("prompt_ids", "completion_ids", "logprobs")
+_TOKEN_FIELDS = ("prompt_ids", "completion_ids", "logprobs", "pieces")  # older traces: three
 _TURN_FIELDS = tuple(
     f.name for f in fields(Turn) if f.name not in _TOKEN_FIELDS and f.name != "messages"
 )

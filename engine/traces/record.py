@@ -79,6 +79,7 @@ class Turn:
     prompt_ids: list[int] = field(default_factory=list)
     completion_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)  # what each sampled token says, where known
     achieved: list[str] = field(default_factory=list)  # new or again; while it is played only
 
 

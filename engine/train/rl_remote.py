@@ -87,6 +87,7 @@ def attach(turns: Sequence[Turn], replies: Sequence[Reply]) -> int:
             continue
         turn.prompt_ids, turn.completion_ids = list(reply.prompt_ids), list(reply.completion_ids)
         turn.logprobs, turn.finish_reason = list(reply.logprobs), reply.finish_reason
+        turn.pieces = list(reply.pieces)
     return n_unmatched
 
 

@@ -25,6 +25,7 @@ from apps.traces.queries.payload import (
 from apps.traces.queries.rewards import grpo_iteration, reward_bins
 from apps.traces.queries.scores import run_scores, unlocks_of
 from apps.traces.queries.sessions import load_session, session_of
+from apps.traces.queries.tokens import sampled_tokens
 
 __all__ = [
     "ORDERS",
@@ -53,6 +54,7 @@ __all__ = [
     "load_turns",
     "reward_bins",
     "run_scores",
+    "sampled_tokens",
     "session_of",
     "unlocks_of",
 ]

@@ -108,6 +108,12 @@ def percent(value: float | None) -> str:
 
 
 @register.filter
+def chance(value: float) -> str:
+    """A probability (0–1) that may be tiny."""
+    return f"{100 * value:.0f}%" if value >= 0.01 else f"{100 * value:.1g}%"
+
+
+@register.filter
 def short_model(model_id: str | None) -> str:
     """`ft:synthweb/crafter-small:job_0123456789abcdef` → `ft:crafter-small…abcdef`.
 

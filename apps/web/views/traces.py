@@ -189,7 +189,14 @@ def turn(request: PageRequest, trace_id: int, index: int) -> HttpResponse:
     turns = queries.load_turns(found.episode)
     if not 0 <= index < len(turns):
         raise not_found("turn", index)
-    context = {"turn": turns[index], "episode": found.episode, "n_turns": len(turns)}
+    tokens = queries.sampled_tokens(turns[index])
+    context = {
+        "turn": turns[index],
+        "episode": found.episode,
+        "n_turns": len(turns),
+        "tokens": tokens,
+        "trained": found.episode.run.kind == "rl",
+    }
     template = "traces/_turn.html" if request.htmx else "traces/turn.html"
     return draw(request, template, context)
 

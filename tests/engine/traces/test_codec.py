@@ -64,6 +64,7 @@ def make_trace(n_turns: int = 5, n_steps: int = 20) -> Trace:
             prompt_ids=[1, 2, 2**31],
             completion_ids=[3],
             logprobs=[-1 / 3],
+            pieces=["\ufffd"],
         )
         for index in range(n_turns)
     ]
