@@ -17,6 +17,13 @@ from engine.config.rl import RlConfig
 from engine.config.section import Section
 from engine.config.sft import SftConfig
 
+# What `accelerate launch --use_fsdp` sets; it has no launcher for several processes on a CPU.
+FSDP_ON_CPU = (
+    "ACCELERATE_USE_FSDP=true",
+    "FSDP_VERSION=2",
+    "FSDP_AUTO_WRAP_POLICY=TRANSFORMER_BASED_WRAP",
+    "FSDP_STATE_DICT_TYPE=FULL_STATE_DICT",
+)
 NOT_RUN = "not yet run on a GPU: this launch is made as documented, no test has run it there"
 SizeOf = Callable[[str], ModelSize | None]
 
@@ -82,7 +89,8 @@ def accelerate_command(
     if n_local * cluster.nodes == 1:
         return ["python", *tail]
     if not cluster.gpus:
-        return ["torchrun", "--standalone", "--nproc_per_node", str(n_local), *tail]
+        sharded = ["env", *FSDP_ON_CPU] if sharding == "fsdp" else []
+        return [*sharded, "torchrun", "--standalone", "--nproc_per_node", str(n_local), *tail]
     command = ["accelerate", "launch", "--num_processes", str(n_local * cluster.nodes)]
     command += ["--num_machines", str(cluster.nodes)]
     if cluster.nodes > 1:
@@ -122,6 +130,10 @@ def _plan_sft(
     if there.nodes > 1:
         made.notes.append(
             "start the command on each machine, RANK counting from 0, on one shared folder"
+        )
+    if sharding == "zero3" and plan.validation.save_best_model_at_end:
+        made.refusals.append(
+            "save_best_model_at_end cannot keep weights that DeepSpeed stage 3 shares: take fsdp"
         )
     made.notes.append(
         f"{plan.batch_size} × {plan.gradient_accumulation_steps} × {made.processes} = "

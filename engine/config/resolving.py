@@ -70,6 +70,8 @@ def resolve(config: Section, machine: Machine) -> Resolved:
         effects += [*_of_builtin(config), *_of_math(config)]
     if isinstance(config, SftConfig):
         effects += _of_adapters(config)
+        if config.training.cpu_processes > 1:  # these share weights as GPUs do
+            effects = [e for e in effects if e.key != "hyperparameters.parallelism.fsdp"]
     if isinstance(config, RlConfig) and config.vllm.url:  # GPUs elsewhere get the weights
         effects = [e for e in effects if not e.key.startswith("training.weight_sync")]
     return Resolved(str(data["type"]), data, effects)

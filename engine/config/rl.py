@@ -34,6 +34,8 @@ class Services(Section):
 
     task_url: str | None = Field(None, max_length=500)
     """The task app; without one, or with a placeholder, games are played on this machine."""
+    answer_port: int | None = Field(None, ge=1, le=65_535)
+    """Port of this machine at which a task app asks the model that learns; without one, any."""
     judge_url: str | None = not_used(None, JUDGED, max_length=500)
     """Synth's judge."""
 
@@ -75,7 +77,7 @@ class RlRollout(Section):
     batches_per_step: int = Field(1, ge=1, le=1000)
     """Batches of episodes in one learning step."""
     stored_per_group: int = Field(1, ge=1, le=1000)
-    """How many games of each group are kept as traces."""
+    """How many games of each group are kept as traces; all of them show what it learned from."""
     ops: list[str] | None = not_used(None, "a turn is always one model call and its actions")
     """Synth's order of agent and env."""
     task_app_origin_rewards_only: bool | None = not_used(None, JUDGED)

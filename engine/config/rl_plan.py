@@ -27,6 +27,7 @@ class RlPlan:
     task: str
     options: dict[str, Any]
     task_app_url: str
+    answer_port: int  # 0: any
     policy_name: str
     model: str
     method: Method
@@ -76,6 +77,7 @@ def make_plan(config: RlConfig) -> RlPlan:
         task="math" if math else rollout.env_name,
         options=_math_options(config, config.data.split) if math else _options(config),
         task_app_url=config.services.task_url or "",
+        answer_port=config.services.answer_port or 0,
         policy_name=rollout.policy_name,
         model=config.model.source or config.model.base or "",
         method=_method(config),

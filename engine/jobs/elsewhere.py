@@ -105,7 +105,7 @@ def make_remote_games(
     return RemoteGames(
         lambda: TaskAppClient(spec["url"], key=key, options=options),
         asked,
-        int(spec.get("answer_port") or 0),
+        plan.answer_port,
     )
 
 

@@ -45,8 +45,10 @@ def run_ranks(job: Job, config: SftConfig, n_gpus: int) -> dict[str, Any]:
     command = accelerate_command(cluster, n_local, sharding, parallel, tail)
     job.events.log(f"starting {n_local} processes: {' '.join(command)}")
     (job.directory / RESULT).unlink(missing_ok=True)
-    if command[0] == "torchrun":
-        command = [sys.executable, "-m", "torch.distributed.run", *command[1:]]
+    if "torchrun" in command:
+        start = command.index("torchrun")
+        command = [*command[:start], sys.executable, "-m", "torch.distributed.run",
+                   *command[start + 1 :]]  # fmt: skip
     else:
         command = [sys.executable, "-m", "accelerate.commands.launch", *command[2:]]
     process = subprocess.Popen(command, env=_environment())

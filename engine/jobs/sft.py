@@ -227,8 +227,10 @@ def _publish(job: Job, plan: SftPlan, tokenizer: Any, outcome: Outcome, data_sha
     )
     if not is_first():
         return
+    if outcome.shared is not None:
+        job.events.log("gathered the weights that the processes share")
     folder = job.directory / "checkpoint"
-    files = write_final(outcome.model, tokenizer, folder, card)
+    files = write_final(outcome.model, tokenizer, folder, card, outcome.shared)
     announce_checkpoint(
         job, folder, files, outcome.step, final=True, method=plan.method, metrics=outcome.metrics
     )

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from engine.errors import ConfigError
 from engine.llm.types import ChatRequest, Policy, Reply, Sampling
 from engine.rollout.recording import EpisodeSpec
 from engine.serve.replies import ChatBody, error_body
@@ -88,11 +89,21 @@ class Recorder:
 
 @asynccontextmanager
 async def recording(policy: Policy, sampling: Sampling, port: int = 0) -> AsyncIterator[Recorder]:
-    """A recorder that answers on this machine within the block; port 0 takes a free one."""
+    """A recorder that answers on this machine within the block; port 0 takes a free one.
+
+    Raises ConfigError for a port that another program has.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
-    listener.listen(256)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(256)
+    except OSError as err:
+        listener.close()
+        raise ConfigError(
+            f"services.answer_port = {port}: {HOST}:{port} cannot be listened at: {err}.",
+            hint="Name a free port, and one of its own for each training that runs at a time.",
+        ) from err
     recorder = Recorder(policy, sampling, listener.getsockname()[1])
     server = uvicorn.Server(
         uvicorn.Config(

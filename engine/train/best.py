@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.train.checkpoints import publish_folder
 from engine.train.processes import is_first, wait_for_all
+from engine.train.sharding import give_weights, whole_weights
 
 STATE = "best.json"
 # Where the best weights are, in a checkpoint and beside the checkpoints. One folder deeper than it
@@ -47,13 +48,16 @@ class Best:
 
     def keep(self, model: Any, folder: Path) -> None:
         """Write the weights of the best measurement below `folder`, whole or not at all."""
-        if not self.keeps_weights or not is_first():
+        if not self.keeps_weights:
+            return
+        weights = whole_weights(model)  # by every process
+        if not is_first():
             return
         staged = folder / ".best"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         more = {"save_embedding_layers": False} if hasattr(model, "merge_and_unload") else {}
-        model.save_pretrained(staged, max_shard_size="1TB", **more)
+        model.save_pretrained(staged, max_shard_size="1TB", state_dict=weights, **more)
         publish_folder(staged, folder / WEIGHTS)
 
     def save(self, checkpoint: Path, folder: Path) -> None:
@@ -86,5 +90,5 @@ class Best:
 
             set_peft_model_state_dict(model, load_file(kept / "adapter_model.safetensors"))
         else:
-            model.load_state_dict(load_file(kept / "model.safetensors"), strict=False)
+            give_weights(model, load_file(kept / "model.safetensors"))
         return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.events import FileData
@@ -31,20 +32,25 @@ class Card:
 
 
 def write_final(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, card: Card
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    card: Card,
+    weights: dict[str, Tensor] | None = None,
 ) -> list[FileData]:
     """Write the checkpoint that is published: safetensors, tokenizer, README. Staged and renamed.
 
     Of a model with an adapter only the adapter is written, naming the weights it belongs to.
+    weights: those of a model that is shared out (`sharding.py`); None: the model has them.
     """
     staged = folder.parent / f".staged-{folder.name}"
     staged.mkdir(parents=True, exist_ok=True)
     if hasattr(model, "merge_and_unload"):
         for adapter in model.peft_config.values():
             adapter.base_model_name_or_path = card.weights or card.base
-        model.save_pretrained(staged, save_embedding_layers=False)
+        model.save_pretrained(staged, save_embedding_layers=False, state_dict=weights)
     else:
-        model.save_pretrained(staged)
+        model.save_pretrained(staged, state_dict=weights)
     tokenizer.save_pretrained(staged)
     (staged / "README.md").write_text(render_card(card), encoding="utf-8")
     return publish_folder(staged, folder)

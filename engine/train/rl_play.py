@@ -61,17 +61,18 @@ class Played:
 
 
 class _Shown:
-    """Hands on only the games that are kept, so that the wall shows what can be looked at later."""
+    """Hands on the first game of each group: it is kept, so what the wall shows can be looked at
+    later, and the others, on the same world, would cost ten times the bytes of their traces."""
 
-    def __init__(self, watcher: LiveViews, n_repeats: int) -> None:
-        self.watcher, self.n_repeats = watcher, n_repeats
+    def __init__(self, watcher: LiveViews) -> None:
+        self.watcher = watcher
 
     def begin(self, key: EpisodeKey, view: bytes, steps: Sequence[Step] = ()) -> None:
-        if key.repeat < self.n_repeats:
+        if not key.repeat:
             self.watcher.begin(key, view, steps)
 
     def turn(self, key: EpisodeKey, turn: Turn, steps: Sequence[Step]) -> None:
-        if key.repeat < self.n_repeats:
+        if not key.repeat:
             self.watcher.turn(key, turn, steps)
 
 
@@ -153,7 +154,7 @@ class Player:
         rules = plan.step_rewards.model_dump()
         rewards = (lambda: self.task.step_rewards(rules)) if plan.step_rewards.enabled else None
         options = self._options(held_out=held_out)
-        watcher = None if held_out else _Shown(self.views, plan.stored_per_group)
+        watcher = None if held_out else _Shown(self.views)
         n_at_once = len(specs) if lockstep else plan.concurrency
         async with (
             _closing(policy),

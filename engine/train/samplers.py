@@ -176,7 +176,8 @@ class VllmSampler:
         return {"sync.logprob_distance": most}
 
     def close(self) -> None:
-        """Take this training's adapter from the server, if it is still there."""
+        """Take this training's adapter from the server, if it is there, and the files away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
         if self.adapters and self.model:
             with contextlib.suppress(TrainingError, Cancelled):
                 name = self.model

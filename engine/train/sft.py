@@ -33,6 +33,7 @@ from engine.train.checkpoints import newest_checkpoint, publish_folder, what_is_
 from engine.train.data import IGNORED, Example
 from engine.train.processes import is_first, wait_for_all
 from engine.train.schedule import Clock, Shape, rate_factor
+from engine.train.sharding import final_weights, shard_on_cpu
 
 INPUTS = ("input_ids", "attention_mask", "position_ids")
 MEASURED_TOKENS = 16_384  # of a batch whose loss is measured
@@ -86,7 +87,8 @@ class Outcome:
     """How a training ended: `stopped` is "done", "time", "early" or "cancelled".
 
     `model` is what was trained: the model itself, or the model with its adapter around it; its
-    weights are those of `best_step` where the best ones were kept, else of the last step.
+    weights are those of `best_step` where the best ones were kept, else of the last step. `shared`:
+    in the first process, the weights of a model that the processes share.
     """
 
     model: Any
@@ -96,6 +98,7 @@ class Outcome:
     seconds: float
     metrics: dict[str, float]
     best_step: int | None = None
+    shared: dict[str, Tensor] | None = None
 
 
 class Trainer(SFTTrainer):  # type: ignore[misc]
@@ -107,6 +110,12 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
     saved: Callable[[Path, int], None]
     target: Path
     resumed: Path | None = None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As the launch says, sharding on a CPU included."""
+        super().create_accelerator_and_postprocess()
+        if shard_on_cpu(self.accelerator):
+            self.is_fsdp_enabled = True
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """The learning rate follows whichever runs out first: the steps or the time."""
@@ -199,6 +208,7 @@ def train(
     return Outcome(
         trainer.model, trainer.state.global_step, watch.stopped, clock.tokens, clock.elapsed_s,
         watch.last, best.step if restored else None,
+        final_weights(trainer) if watch.stopped != "cancelled" else None,
     )  # fmt: skip
 
 

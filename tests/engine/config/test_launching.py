@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import load_toml
+from engine.config import Machine, load_toml, resolve
 from engine.config.launch_plan import LaunchPlan, read_cluster
 from engine.config.launching import plan_launch
 from engine.config.memory import GIB, Work, estimate, gpu_bytes
@@ -93,6 +93,23 @@ def test_the_launch_names_its_processes_and_says_that_no_gpu_ran_it(
     assert words in text
     assert ("--zero_stage 3" in text) == (processes > 1)
     assert "not yet run on a GPU" in text
+
+
+def test_cpu_processes_that_share_weights_are_started_as_the_dry_run_says() -> None:
+    text = FFT.replace("activation_checkpointing = true", "fsdp = true")
+    made = plan(f"{text}[training]\ncpu_processes = 2\n", "cpu")
+    assert made.commands[0].startswith("env ACCELERATE_USE_FSDP=true FSDP_VERSION=2 ")
+    assert "torchrun --standalone --nproc_per_node 2" in made.commands[0]
+    config = load_toml(f"{text}[training]\ncpu_processes = 2\n", name="t.toml").config
+    assert "hyperparameters.parallelism.fsdp" not in {
+        effect.key for effect in resolve(config, Machine()).effects
+    }
+
+
+def test_the_best_model_of_deepspeed_stage_3_is_refused() -> None:
+    best = "[training.validation]\nsave_best_model_at_end = true\n"
+    (refusal,) = plan(FFT + ZERO3 + best, "8 H100").refusals
+    assert "take fsdp" in refusal
 
 
 def test_what_cannot_fit_is_refused_with_what_to_do() -> None:

@@ -4,6 +4,7 @@ ids that were sampled for it are the ids that are trained.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -15,8 +16,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from engine.errors import ConfigError
 from engine.jobs.elsewhere import make_remote_games
-from engine.llm.types import Reply, ToolCall
+from engine.llm.types import Reply, Sampling, ToolCall
+from engine.rollout.policies import ScriptedPolicy
+from engine.serve.recorder import recording
 from engine.traces.codec import decode_trace
 from engine.traces.record import Turn
 from engine.train.grpo import collate, score
@@ -44,7 +48,7 @@ class App(NamedTuple):
     answer_port: int
 
     def inputs(self) -> dict[str, Any]:
-        return {"url": self.url, "key_env": "APP_KEY", "answer_port": self.answer_port}
+        return {"url": self.url, "key_env": "APP_KEY"}
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +79,16 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def elsewhere(url: str) -> dict[str, Any]:
+def elsewhere(url: str, answer_port: int | None = None) -> dict[str, Any]:
     config = rl_config(lockstep=False, iterations_per_epoch=1)
-    return {**config, "services": {"task_url": url}}
+    return {**config, "services": {"task_url": url, "answer_port": answer_port}}
 
 
 @pytest.mark.slow
 def test_the_ids_sampled_for_a_task_app_are_the_ids_trained(
     player: Path, app: App, tmp_path: Path
 ) -> None:
-    plan = plan_of(elsewhere(app.url))
+    plan = plan_of(elsewhere(app.url, app.answer_port))
     games = make_remote_games(
         {"task_app": app.inputs()}, plan, run="run", environment={"APP_KEY": KEY}
     )
@@ -109,7 +113,7 @@ def test_a_run_learns_from_games_that_a_task_app_played(
     player: Path, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("APP_KEY", KEY)
-    directory = rl_directory(tmp_path / "run", player, elsewhere(app.url))
+    directory = rl_directory(tmp_path / "run", player, elsewhere(app.url, app.answer_port))
     give_task_app(directory, app.inputs())
     assert start(directory).wait(timeout=180) == 0
     (metric,) = events(directory, "metric")
@@ -162,3 +166,16 @@ def test_a_call_too_many_in_between_leaves_no_turn_trained() -> None:
     replies = [reply_of('{"actions": ["do"]}', token) for token in (7, 8, 9)]
     assert attach(turns, replies) == 1
     assert turns[0].completion_ids == []
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    async def answer(port: int) -> None:
+        async with recording(ScriptedPolicy("none", lambda *_: None), Sampling(), port):
+            pass
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"answer_port = {port}"):
+            asyncio.run(answer(port))

@@ -75,7 +75,7 @@ def test_it_learns_from_what_the_server_samples_with_the_newest_weights(
     assert [card["id"] for card in server.get("/v1/models")["data"]] == [BASE]  # nothing is left
     route = "/v1/load_lora_adapter" if mode == "lora" else "/collective_rpc"
     assert server.get("/calls").count(route) == 2
-    assert len(list((directory / "generator").iterdir())) == 1  # of two versions
+    assert not (directory / "generator").exists()
 
 
 @pytest.mark.slow
