@@ -123,8 +123,7 @@ class EvalConfig(PlayConfig):
     """Score a policy on fixed worlds that no training has seen."""
 
     type: Literal["eval", "rl"] = "eval"
-    """eval. (Synth's math evals say rl; with a model and num_episodes they are evals all the same.)
-    eval. (Synth's math evals say rl; with a model and num_episodes they are evals all the same.)"""
+    """eval. (Synth's math evals say rl; with a model and num_episodes they are evals, too.)"""
 
 
 class RolloutConfig(PlayConfig):
