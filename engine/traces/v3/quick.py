@@ -97,24 +97,24 @@ class QuickMessages:
     def __init__(self) -> None:
         self._pieces, self._sent = b"\0", b""  # a prompt up to its last text, and as messages
 
-    def make(self, text: bytes, call: QuickCall) -> bytes:
-        """The messages of a row of the query's text; b"" when it has not the usual form."""
+    def make(self, text: bytes, call: QuickCall) -> tuple[bytes, ...]:
+        """The messages of a row in pieces; none when it has not the usual form."""
         _, _, _, answer, start, end = call
         if not text.startswith(self._pieces, start) and not self._begin(text[start:end]):
-            return b""
+            return ()
         if answer.startswith(_USUAL_ANSWER):
             said = answer[len(_USUAL_ANSWER) : -2].split(b'","')
         elif answer.startswith(_NO_CONTENT):
             said = [b"", *answer[len(_NO_CONTENT) : -2].split(b'","')]
         else:
-            return b""
+            return ()
         if len(said) != 4:
-            return b""
+            return ()
         content, call_id, name, arguments = said
         last = text[start + len(self._pieces) : end - 2]
         if not (last and call_id and name and arguments) or b'"' in call_id or b'"' in name:
-            return b""
-        return b"".join((self._sent, last, _SAID % (content, call_id, name, arguments)))
+            return ()
+        return self._sent, last, _SAID % (content, call_id, name, arguments)
 
     def _begin(self, prompt: bytes) -> bool:
         """Take in what most prompts of a file share; False when it has not the usual form."""

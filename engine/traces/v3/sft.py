@@ -20,6 +20,8 @@ from engine.traces.v3.calls import Conversation, conversations
 from engine.traces.v3.choosing import Facts, RewardRow, SftFilter, is_wanted
 from engine.traces.v3.session import Session, load_object
 
+_BEGIN = b'{"messages": '
+
 
 class Call(NamedTuple):
     """One event of a model call with the conversations of its records."""
@@ -31,15 +33,19 @@ class Call(NamedTuple):
 
 
 class SftRecord(NamedTuple):
-    """`line` is the record as a line of JSONL, its end included.
+    """`line` is the record as a line of JSONL, its end included; its messages end at `end`.
 
     `achievement`: what the turn led to; "" for none and where the filter does not count them.
     """
 
-    messages: bytes
     line: bytes
+    end: int
     achievement: str
     tools: Sequence[Any] = ()  # definitions, where a caller adds them
+
+    @property
+    def messages(self) -> bytes:
+        return self.line[len(_BEGIN) : self.end]
 
 
 def session_records(session: Session, wanted: SftFilter) -> list[SftRecord]:
@@ -76,7 +82,11 @@ class Records:
         turn = self.turn_of(call.metadata, call.model)
         if turn is not None:
             for said in call.conversations:
-                self.add(turn, call.model, call.provider, *said)
+                messages, user_image, assistant_image, failed = said
+                self.add(
+                    turn, call.model, call.provider, (messages,),
+                    user_image, assistant_image, failed,
+                )  # fmt: skip
 
     def turn_of(self, metadata: Any, model: str | None) -> int | None:
         """Count a call; None when it is not wanted or says no usable turn."""
@@ -92,12 +102,15 @@ class Records:
         turn: int,
         model: str | None,
         provider: str | None,
-        messages: bytes,
+        messages: tuple[bytes, ...],
         user_image: bool = False,
         assistant_image: bool = False,
         failed: bool = False,
     ) -> None:
-        """Add the record of a conversation in that turn, unless the filter leaves it out."""
+        """Add the record of a conversation in that turn, unless the filter leaves it out.
+
+        `messages`: JSON in pieces, which are long: they are copied once.
+        """
         new, turned = self._new.get(turn, ()), self._turned.get(turn, ())
         self._cumulative += len(new)
         if (self._near is not None and turn not in self._near) or (
@@ -108,9 +121,10 @@ class Records:
             model, provider, tuple(new), tuple(turned), self._cumulative,
             user_image, assistant_image,
         )  # fmt: skip
-        line = b'{"messages": %b%b%d%b' % (messages, self._head, turn, rest)
+        about = b"%b%d%b" % (self._head, turn, rest)
+        line = b"".join((_BEGIN, *messages, about))
         goal = led_to(self._new, turn) if self._wanted.max_per_achievement else ""
-        self.found.append(SftRecord(messages, line, goal))
+        self.found.append(SftRecord(line, len(line) - len(about), goal))
 
 
 @lru_cache(maxsize=1024)

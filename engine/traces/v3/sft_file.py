@@ -199,7 +199,7 @@ class _Source:
         drops = self.wanted.drop_failed_calls
         for call in calls:
             number = quick_turn(call.turn)
-            messages = b"" if number is None else self._messages.make(text, call)
+            messages = () if number is None else self._messages.make(text, call)
             if not messages:
                 made.add_call(self._slow_call(call.event_id))
                 continue
