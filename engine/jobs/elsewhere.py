@@ -50,18 +50,15 @@ def make_remote_player(
     for name in ("url", "inference_url"):
         if not spec.get(name):
             raise ConfigError(f"The run's task app has no {name}.", hint="Launch the run again.")
-    stepwise = play.step_rewards.model_dump() if play.step_rewards.enabled else None
-    prices = policy.get("prices") or {}
+    stepwise = {"step_rewards": play.step_rewards.model_dump()} if play.step_rewards.enabled else {}
     asked = RemoteTask(
         run=run or "run",
         inference_url=spec["inference_url"],
         api_key=_key(spec, "inference_key_env", environment),
         policy_name=play.policy_name,
-        env_config={"step_rewards": stepwise} if stepwise else {},
-        policy_config={"step_rewards": stepwise} if stepwise else {},
-        prices=Prices(
-            float(prices.get("prompt_usd") or 0), float(prices.get("completion_usd") or 0)
-        ),
+        env_config=stepwise,
+        policy_config=stepwise,
+        prices=_prices(policy.get("prices") or {}),
     )
     client = TaskAppClient(
         spec["url"],
@@ -75,6 +72,10 @@ def make_remote_player(
         limits.cost_usd and limits.cost_usd * n_episodes,
     )
     return RemotePlayer(task, options, client, asked, rewards, allowance)
+
+
+def _prices(told: Mapping[str, Any]) -> Prices:
+    return Prices(float(told.get("prompt_usd") or 0), float(told.get("completion_usd") or 0))
 
 
 def make_remote_games(

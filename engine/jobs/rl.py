@@ -119,13 +119,8 @@ def run(job: Job) -> dict[str, Any]:
             f"cancelled in iteration {outcome.iteration + 1}; what it had learned is kept"
         )
     _publish(job, plan, policy, outcome)
-    return {
-        "iterations": outcome.iteration,
-        "stopped": outcome.stopped,
-        "tokens": outcome.tokens,
-        "train_seconds": round(outcome.seconds, 1),
-        **outcome.metrics,
-    }
+    told = {"iterations": outcome.iteration, "stopped": outcome.stopped, "tokens": outcome.tokens}
+    return {**told, "train_seconds": round(outcome.seconds, 1), **outcome.metrics}
 
 
 def _plan(job: Job) -> RlPlan:

@@ -116,12 +116,17 @@ def summarise(
         duration_s=0.0,
         final_hash="",
         turns=[{name: getattr(turn, name) for name in _TURN_ROW} for turn in turns],
-        unlocks=[
-            {"name": name, "step": index, "turn": step.turn}
-            for index, step in enumerate(steps, start=1)
-            for name in step.unlocked
-        ],
+        unlocks=_unlocks(steps),
     )
+
+
+def _unlocks(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """What was unlocked, at which step (from 1) of which turn."""
+    return [
+        {"name": name, "step": index, "turn": step.turn}
+        for index, step in enumerate(steps, start=1)
+        for name in step.unlocked
+    ]
 
 
 def broken_trace(task: Task, spec: EpisodeSpec, options: PlayerOptions, error: TaskError) -> Trace:

@@ -184,15 +184,7 @@ def train(
         options.best_metric, greater=options.best_is_greater, keeps_weights=options.keep_best,
         patience=options.patience,
     )  # fmt: skip
-    width = options.sequence_length if options.packing else None
-    trainer = Trainer(
-        model,
-        args=_arguments(options, folder / ".staged"),
-        train_dataset=_dataset(training),
-        processing_class=tokenizer,
-        data_collator=partial(collate, pad_id=pad_id, pack_to=width, share=may_share(model)),
-        peft_config=_adapter(options),
-    )
+    trainer = _make_trainer(model, tokenizer, training, options, folder)
     trainer.clock, trainer.options, trainer.best = clock, options, best
     trainer.target, trainer.saved, trainer.resumed = folder, reporter.checkpoint, resume
     validate = partial(measure, examples=validation, pad_id=pad_id)
@@ -210,6 +202,24 @@ def train(
         watch.last, best.step if restored else None,
         final_weights(trainer) if watch.stopped != "cancelled" else None,
     )  # fmt: skip
+
+
+def _make_trainer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    training: Sequence[Example],
+    options: Options,
+    folder: Path,
+) -> Trainer:
+    pad_id, width = int(tokenizer.pad_token_id), options.sequence_length * options.packing or None
+    return Trainer(
+        model,
+        args=_arguments(options, folder / ".staged"),
+        train_dataset=_dataset(training),
+        processing_class=tokenizer,
+        data_collator=partial(collate, pad_id=pad_id, pack_to=width, share=may_share(model)),
+        peft_config=_adapter(options),
+    )
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from apps.launch.services.starters import missing_starter, missing_starters, sta
 from apps.launch.services.table import make_table
 from apps.runs.models import Config, RunState
 from apps.runs.services import cancel_run, resume_run
-from engine.config import Loaded, StagePlan, apply_sets, dump_toml, load_json
+from engine.config import Loaded, StagePlan, apply_sets, load_json
 from synthweb import bell
 
 STARTER_STAGE = "starting_model"
@@ -238,8 +238,3 @@ def _why(stage: Stage) -> dict[str, str]:
         "message": f"Stage {stage.name} {stage.state}: {reason}",
         "hint": "Mend it and continue the pipeline; what succeeded is kept.",
     }
-
-
-def stored_toml(pipeline: Pipeline) -> str:
-    """The pipeline as one TOML, files of stages put in."""
-    return dump_toml(pipeline.config.data)

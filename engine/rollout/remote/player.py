@@ -120,19 +120,6 @@ class RemotePlayer:
     def request(self, spec: EpisodeSpec) -> dict[str, Any]:
         """The body of `/rollout` for one episode."""
         options, asked = self.options, self.asked
-        sampling = options.sampling
-        config = {
-            "model": options.model,
-            "inference_url": asked.inference_url,
-            **({"api_key": asked.api_key} if asked.api_key else {}),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
-            "max_llm_calls": options.max_turns,
-            "use_tools": options.use_tools,
-            **sampling.extra,
-            **asked.policy_config,
-        }
         safety: dict[str, Any] = {"max_ops": 2 * options.max_turns}
         if options.seconds is not None:
             safety["max_time_s"] = options.seconds
@@ -147,7 +134,7 @@ class RemotePlayer:
                     **asked.env_config,
                 },
             },
-            "policy": {"policy_name": asked.policy_name, "config": config},
+            "policy": {"policy_name": asked.policy_name, "config": self._policy_config()},
             "ops": ["agent", "env"] * options.max_turns,
             "record": {
                 "trajectories": True,
@@ -159,4 +146,21 @@ class RemotePlayer:
             "safety": safety,
             "training_session_id": asked.run,
             "mode": "eval",
+        }
+
+    def _policy_config(self) -> dict[str, Any]:
+        """How the task app asks the model."""
+        options, asked = self.options, self.asked
+        sampling = options.sampling
+        return {
+            "model": options.model,
+            "inference_url": asked.inference_url,
+            **({"api_key": asked.api_key} if asked.api_key else {}),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "max_llm_calls": options.max_turns,
+            "use_tools": options.use_tools,
+            **sampling.extra,
+            **asked.policy_config,
         }
