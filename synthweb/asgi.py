@@ -26,7 +26,7 @@ from synthweb.routes import Receive, Route, Scope, Send, find_route, load_app
 from synthweb.static import static_app
 from synthweb.streams.hub import hub
 
-DJANGO_THREADS = 8
+DJANGO_THREADS = 6  # each costs a MB: a connection with its schema and pages
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 pages = WSGIMiddleware(cast(Any, django_application), workers=DJANGO_THREADS)

@@ -19,8 +19,8 @@ from synthweb.routes import Scope
 
 T = TypeVar("T")
 
-# Database reads of streams; a few threads that keep their connections.
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stream-db")
+# Database reads of streams: two threads that keep their connections, a MB each.
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="stream-db")
 _engine = import_module(settings.SESSION_ENGINE)
 
 

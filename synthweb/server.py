@@ -6,6 +6,9 @@ uvicorn waits for open responses before it stops; `handle_exit` ends the streams
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
+import gc
 import os
 import signal
 import socket
@@ -59,8 +62,24 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
+    load_pages()
     Server(config).run(sockets=[listener])
     return 0
+
+
+def load_pages() -> None:
+    """Import everything that answers, then give back what compiling it took.
+
+    The first start of a fresh clone compiles all modules: 10 MB of free memory stay with the
+    process otherwise.
+    """
+    import synthweb.asgi
+    import synthweb.urls  # noqa: F401
+
+    gc.collect()
+    trim = getattr(ctypes.CDLL(ctypes.util.find_library("c")), "malloc_trim", None)
+    if trim:  # glibc's
+        trim(0)
 
 
 def listen(host: str, port: int) -> socket.socket:
