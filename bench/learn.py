@@ -3,6 +3,7 @@
     python -m bench.learn            # quick: one training, 4 iterations of reward, 24 worlds
     python -m bench.learn --full     # three trainings, 45 iterations, 100 worlds; docs/learn.json
     python -m bench.learn --full --budget 450    # stop after so many seconds, to go on later
+    python -m bench.learn --full --training 1    # only this one, beside others elsewhere
 
 Every cell (a training seed and an arm) is a run directory of `python -m engine` below
 SYNTHWEB_HOME/learn; a cell that is done is not done again, one that was stopped goes on from its
@@ -244,6 +245,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds; then stop, to go on")
+    parser.add_argument("--training", type=int, help="make the cells of this one only")
     parser.add_argument("--again", action="store_true", help="throw away the cells that are done")
     return parser.parse_args(arguments)
 
@@ -258,7 +260,7 @@ def main() -> int:
     bench = Bench(size, folder, given.budget)
     cells = {}
     try:
-        for seed in range(size.trainings):
+        for seed in range(size.trainings) if given.training is None else [given.training]:
             for arm in BASE_OF:
                 cells[seed, arm] = bench.cell(seed, arm)
                 if time.monotonic() > bench.ends:
@@ -267,6 +269,8 @@ def main() -> int:
         total = size.trainings * len(BASE_OF)
         print(f"{len(cells)} of {total} cells are done; the same command goes on.")
         return 2
+    if given.training is not None:
+        return 0  # without the argument, the report of all
     figures = Figures("learn", full=given.full)
     found = {**report(cells, figures), "size": size._asdict()}
     found["speed"] = add_speed(bench.train(0, "sft"), bench.rl_config(0), figures)
