@@ -1,7 +1,8 @@
 """Does it learn? Base, imitation, reward from both, and a control, on worlds that none has seen.
 
     python -m bench.learn            # quick: one training, 4 iterations of reward, 24 worlds
-    python -m bench.learn --full     # three trainings, 45 iterations, 100 worlds; docs/learn.json
+    python -m bench.learn --full     # three trainings, 45 iterations, 100 worlds; docs/learn.json,
+                                    # which bench.learn_page makes readable
     python -m bench.learn --full --budget 450    # stop after so many seconds, to go on later
     python -m bench.learn --full --training 1    # only this one, beside others elsewhere
 
@@ -181,6 +182,14 @@ class Bench:
         last = values[-1] if values else {}
         return {"seconds": last.get("train_seconds", 0), "tokens": last.get("tokens", 0)}
 
+    def rewards(self, seed: int, arm: str) -> list[float]:
+        """Mean reward of each iteration; empty for what does not learn from reward."""
+        found: dict[int, float] = {}  # an iteration that was made again counts once
+        for event, _ in read_events(self.folder / f"{seed}-{arm}" / "events.jsonl"):
+            if event.type == "metric" and "train.reward" in event.data["values"]:
+                found[event.data["step"]] = event.data["values"]["train.reward"]
+        return [found[step] for step in sorted(found)]
+
 
 def _shipped(name: str) -> dict[str, Any]:
     text = (ROOT / "configs" / name).read_text()
@@ -245,6 +254,7 @@ def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds; then stop, to go on")
+    parser.add_argument("--trainings", type=int, help="how many, instead of one or three")
     parser.add_argument("--training", type=int, help="make the cells of this one only")
     parser.add_argument("--again", action="store_true", help="throw away the cells that are done")
     return parser.parse_args(arguments)
@@ -254,6 +264,7 @@ def main() -> int:
     """Measure what is missing, then report."""
     given = read_arguments()
     size = FULL if given.full else QUICK
+    size = size._replace(trainings=given.trainings or size.trainings)
     folder = HOME / "learn" / ("full" if given.full else "quick")
     if given.again:
         shutil.rmtree(folder, ignore_errors=True)
@@ -273,6 +284,9 @@ def main() -> int:
         return 0  # without the argument, the report of all
     figures = Figures("learn", full=given.full)
     found = {**report(cells, figures), "size": size._asdict()}
+    found["curves"] = {
+        arm: [bench.rewards(seed, arm) for seed in range(size.trainings)] for arm in BASE_OF
+    }
     found["speed"] = add_speed(bench.train(0, "sft"), bench.rl_config(0), figures)
     out = ROOT / "docs" / "learn.json" if given.full else folder / "learn.json"
     out.write_text(json.dumps(found, indent=1) + "\n")
