@@ -29,7 +29,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -37,21 +37,19 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from bench.figures import HOME, ROOT, Figures
+from bench.learn_report import BASE_OF, Cells, report, trainings_of
 from bench.sft_curve import good_records
 from bench.trl_speed import add_speed
 from engine.config import load_json, load_toml
 from engine.config.rl_plan import RlPlan
 from engine.events import read_events
 from engine.lease import Cancellation
-from engine.rollout.scores import PairedDifference, bootstrap_mean, paired_difference
 from engine.rollout.views import LiveViews
 from engine.train.policy import load_policy
 from engine.train.rl_play import Player
 from engine.train.samplers import OwnSampler
 
 FIRST_WORLD = 20_000  # held out; games to imitate from 300000, reward from 1000000 on
-BASE_OF = {"base": "", "sft": "base", "rl_base": "base", "rl_sft": "sft", "control": "sft"}
-PAIRS = (("base", "sft"), ("base", "rl_base"), ("sft", "rl_sft"), ("sft", "control"))
 
 
 class Size(NamedTuple):
@@ -182,6 +180,12 @@ class Bench:
         last = values[-1] if values else {}
         return {"seconds": last.get("train_seconds", 0), "tokens": last.get("tokens", 0)}
 
+    def done(self) -> dict[tuple[int, str], dict[str, Any]]:
+        """The cells that stand already."""
+        keys = [(seed, arm) for seed in range(self.size.trainings) for arm in BASE_OF]
+        found = {key: self.folder / f"{key[0]}-{key[1]}.json" for key in keys}
+        return {key: json.loads(path.read_text()) for key, path in found.items() if path.exists()}
+
     def rewards(self, seed: int, arm: str) -> list[float]:
         """Mean reward of each iteration; empty for what does not learn from reward."""
         found: dict[int, float] = {}  # an iteration that was made again counts once
@@ -207,54 +211,11 @@ def _newest(directory: Path) -> dict[str, Any] | None:
     return None
 
 
-Cells = Mapping[tuple[int, str], dict[str, Any]]
-
-
-def mean_scores(cells: Cells, arm: str, how: str) -> list[float]:
-    """One score a world: the mean over the trainings."""
-    runs = [cell[how] for (_, name), cell in cells.items() if name == arm]
-    return [fmean(world) for world in zip(*runs, strict=True)]
-
-
-def compare(cells: Cells, first: str, second: str, how: str) -> PairedDifference:
-    """Paired by world."""
-    return paired_difference(mean_scores(cells, first, how), mean_scores(cells, second, how))
-
-
-def report(cells: Cells, figures: Figures) -> dict[str, Any]:
-    """Fill the table; what is written to docs/learn.json."""
-    arms: dict[str, Any] = {}
-    for arm in BASE_OF:
-        scores = {
-            how: bootstrap_mean(mean_scores(cells, arm, how)) for how in ("sampled", "greedy")
-        }
-        runs = [cell for (_, name), cell in cells.items() if name == arm]
-        arms[arm] = {
-            **{how: mean._asdict() for how, mean in scores.items()},
-            "trainings": [fmean(run["sampled"]) for run in runs],
-            "rates": {goal: fmean(r["rates"][goal] for r in runs) for goal in runs[0]["rates"]},
-            "seconds": fmean(run["seconds"] for run in runs),
-            "tokens": fmean(run["tokens"] for run in runs),
-        }
-        figures.add(f"{arm}: achievements, T=1", scores["sampled"].mean, "")
-        figures.add(f"{arm}: achievements, greedy", scores["greedy"].mean, "")
-        figures.add(f"{arm}: minutes of training", arms[arm]["seconds"] / 60, "min")
-    pairs = {f"{b} - {a}": compare(cells, a, b, "sampled") for a, b in PAIRS}
-    for name, pair in pairs.items():
-        # The control must not gain; a quick training is too short to prove the others.
-        proves = figures.full and not name.startswith("control")
-        figures.add(f"{name}, T=1, paired", pair.difference, "")
-        figures.add(f"{name}: lower end of 95 %", pair.low, "", at_least=0 if proves else None)
-    gain = pairs["control - sft"].low
-    figures.add("control - sft: is it a gain?", float(gain > 0), "", at_most=0)
-    return {"arms": arms, "pairs": {name: pair._asdict() for name, pair in pairs.items()}}
-
-
 def read_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--budget", type=float, default=1e9, help="seconds; then stop, to go on")
-    parser.add_argument("--trainings", type=int, help="how many, instead of one or three")
+    parser.add_argument("--partial", action="store_true", help="report the cells that are done")
     parser.add_argument("--training", type=int, help="make the cells of this one only")
     parser.add_argument("--again", action="store_true", help="throw away the cells that are done")
     return parser.parse_args(arguments)
@@ -264,11 +225,12 @@ def main() -> int:
     """Measure what is missing, then report."""
     given = read_arguments()
     size = FULL if given.full else QUICK
-    size = size._replace(trainings=given.trainings or size.trainings)
     folder = HOME / "learn" / ("full" if given.full else "quick")
     if given.again:
         shutil.rmtree(folder, ignore_errors=True)
     bench = Bench(size, folder, given.budget)
+    if given.partial:
+        return publish(bench, bench.done(), full=given.full)
     cells = {}
     try:
         for seed in range(size.trainings) if given.training is None else [given.training]:
@@ -282,13 +244,18 @@ def main() -> int:
         return 2
     if given.training is not None:
         return 0  # without the argument, the report of all
-    figures = Figures("learn", full=given.full)
-    found = {**report(cells, figures), "size": size._asdict()}
+    return publish(bench, cells, full=given.full)
+
+
+def publish(bench: Bench, cells: Cells, *, full: bool) -> int:
+    """Print the table, write the JSON; 1 when a bound was missed."""
+    figures = Figures("learn", full=full)
+    found = {**report(cells, figures), "size": bench.size._asdict()}
     found["curves"] = {
-        arm: [bench.rewards(seed, arm) for seed in range(size.trainings)] for arm in BASE_OF
+        arm: [bench.rewards(seed, arm) for seed in trainings_of(cells, arm)] for arm in BASE_OF
     }
     found["speed"] = add_speed(bench.train(0, "sft"), bench.rl_config(0), figures)
-    out = ROOT / "docs" / "learn.json" if given.full else folder / "learn.json"
+    out = ROOT / "docs" / "learn.json" if full else bench.folder / "learn.json"
     out.write_text(json.dumps(found, indent=1) + "\n")
     return figures.finish()
 

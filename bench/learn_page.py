@@ -99,12 +99,13 @@ def tables(found: dict[str, Any]) -> str:
     arms, size = found["arms"], found["size"]
     rows = [
         f"Mean achievements in 100 steps on {size['worlds']} held-out worlds, "
-        f"{size['trainings']} trainings, 95 % intervals over the worlds.",
+        "95 % intervals over the worlds.",
         "",
         "| model | T = 1 | each training | greedy | minutes | tokens |",
         "|---|---|---|---|---|---|",
     ]
-    for arm, words in WORDS.items():
+    shown = {arm: words for arm, words in WORDS.items() if arm in arms}
+    for arm, words in shown.items():
         row = arms[arm]
         each = ", ".join(f"{value:.2f}" for value in row["trainings"])
         rows.append(
@@ -117,10 +118,10 @@ def tables(found: dict[str, Any]) -> str:
         difference = f"{pair['difference']:+.2f} ({pair['low']:+.2f} to {pair['high']:+.2f})"
         games = f"{pair['wins']}, {pair['ties']}, {pair['losses']}"
         rows.append(f"| {WORDS[after]} − {WORDS[before]} | {difference} | {games} |")
-    rows += ["", f"| unlocked in % of games | {' | '.join(WORDS.values())} |"]
-    rows.append("|---|" + "---|" * len(WORDS))
+    rows += ["", f"| unlocked in % of games | {' | '.join(shown.values())} |"]
+    rows.append("|---|" + "---|" * len(shown))
     for goal in sorted(arms["base"]["rates"]):
-        rates = [arms[arm]["rates"][goal] for arm in WORDS]
+        rates = [arms[arm]["rates"][goal] for arm in shown]
         if any(rates):
             cells = " | ".join(f"{100 * rate:.0f}" for rate in rates)
             rows.append(f"| {goal.replace('_', ' ')} | {cells} |")
