@@ -38,7 +38,8 @@ SECONDS = ("random", "guide", "collect")  # configs of scripted players
 
 
 def commands_of(page: str) -> list[str]:
-    return COMMAND.findall((ROOT / "docs" / "workflows" / f"{page}.md").read_text())
+    text = (ROOT / "docs" / "workflows" / f"{page}.md").read_text()
+    return COMMAND.findall(text.replace("\\\n", " "))  # a command may go on in the next line
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ def words(actor, machine: dict[str, Any], alice, settings, tmp_path, monkeypatch
     names = [f"achievement_{i}" for i in range(12)]
     store_games(run, [make_trace(1, model="guide", unlocks=names, n_turns=12)])
     with TaskAppServer(key="env-key-0123456789") as app:
-        settings.ALLOW_HOSTS = [*settings.ALLOW_HOSTS, f"127.0.0.1:{app.port}"]
+        own = (f"127.0.0.1:{app.port}", "127.0.0.1:8001")  # the latter is the vLLM server of a page
+        settings.ALLOW_HOSTS = [*settings.ALLOW_HOSTS, *own]
         create_provider(
             actor=actor, name="remote", base_url=app.url, key=app.key, kind=ProviderKind.TASK_APP
         )
@@ -66,6 +68,7 @@ def words(actor, machine: dict[str, Any], alice, settings, tmp_path, monkeypatch
             "job_ID": JOB,
             "run 1 ": f"run {run.pk} ",
             "dataset:1": f"dataset:{machine['data']}",
+            "http://127.0.0.1:8002": app.url,
             "task_app_url=URL": f"task_app_url={app.url}",
             "inference_url=URL": f"inference_url={machine['groq']}",
         }
