@@ -16,22 +16,32 @@ TOO_LARGE = (
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. A head that grows beyond MAX_HEAD_BYTES is answered 431 and hung up on."""
+    """One connection. More than MAX_HEAD_BYTES that are no body are answered 431 and hung up on.
+
+    That counts heads, chunk sizes with what is appended to them, and what trails a body.
+    """
 
     _head_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
             self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # else it trails a body: nobody here reads that
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_head, self._head_bytes = True, 0

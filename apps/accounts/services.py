@@ -58,12 +58,12 @@ def create_user(*, username: str, password: str, email: str = "", superuser: boo
     return user
 
 
-@transaction.atomic
 def close_tour(*, user: User) -> None:
     """Never show this user the tour again. Safe to call twice."""
     User.objects.filter(pk=user.pk).update(tour_open=False)
 
 
+@transaction.atomic
 def create_project(*, slug: str, name: str, owner: User) -> Project:
     """Make a project with its first admin. Raises Refused when the slug is taken."""
     try:

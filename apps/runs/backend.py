@@ -19,7 +19,7 @@ from engine.errors import StorageError
 
 # Where the errors of django-storages' client are defined; it is loaded where S3 is used only.
 CLIENT = frozenset(("boto3", "botocore", "s3transfer", "urllib3"))
-REFUSED = (400, 401, 403)
+ABSENT = ("NoSuchKey", "404")  # of the content; a bucket that is not there can be mended
 RENEW_AFTER = timedelta(hours=12)  # half of what a sweep lets an orphan live (orphans.py)
 
 
@@ -31,19 +31,21 @@ def folder() -> Path | None:
 
 @contextmanager
 def clear_errors(key: str) -> Iterator[None]:
-    """Raise what an object store, or the way to it, refuses as a StorageError."""
+    """Raise what an object store, or the way to it, refuses as a StorageError.
+
+    Retryable, also where a key or a bucket is refused: that can be mended, and a file that was
+    announced must not be dropped meanwhile.
+    """
     try:
         yield
     except Exception as err:
         if type(err).__module__.partition(".")[0] not in CLIENT:
             raise
         answer: dict[str, Any] = getattr(err, "response", {})  # none where nobody answered
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if status == 404:
+        if answer.get("Error", {}).get("Code") in ABSENT:
             raise missing(key) from err
         hint = "Check SYNTHWEB_S3_BUCKET, its endpoint and keys, and that it answers."
-        passes = status not in REFUSED
-        raise StorageError(f"{key}: {err}", hint=hint, retryable=passes) from err
+        raise StorageError(f"{key}: {err}", hint=hint) from err
 
 
 def missing(key: str) -> StorageError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 GRACE = timedelta(days=1)
 BATCH = 1_000  # keys a query
 OWNER = "owner.json"
+ASIDE = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]{8}\.aside")
 
 
 def may_sweep() -> bool:
@@ -43,6 +45,13 @@ def may_sweep() -> bool:
         return False
     we = f"{first.slug} {first.created_at.isoformat()}"
     if not default_storage.exists(OWNER):
+        if not _is_ours():
+            log.warning(
+                "no orphans are swept: no row here names any file in storage, which may belong to "
+                'another database. If not, put {"owner": "%s"} there as %s.',
+                *(we, OWNER),
+            )
+            return False
         default_storage.save(OWNER, ContentFile(json.dumps({"owner": we}).encode()))
     with default_storage.open(OWNER) as file:
         owner = json.loads(file.read()).get("owner")
@@ -55,10 +64,23 @@ def may_sweep() -> bool:
     return bool(owner == we)
 
 
+def _is_ours() -> bool:
+    """Whether storage is empty, or some row here names a file in it."""
+    keys = _keys_before(now())
+    batch = list(islice(keys, BATCH))
+    is_empty = not batch
+    while batch:
+        if named_among(batch):
+            return True
+        batch = list(islice(keys, BATCH))
+    return is_empty
+
+
 def sweep_orphans() -> int:
     """Delete the orphans that are older than a day; returns how many. Safe at any time, twice."""
     before, n_gone = now() - GRACE, 0
-    old = _old_keys(before)
+    _clear_leftovers(before)
+    old = _keys_before(before)
     while keys := list(islice(old, BATCH)):
         take = _take_local if backend.folder() else _take_remote
         n_gone += take(set(keys) - named_among(keys), before)
@@ -99,7 +121,7 @@ def _keys_in(value: Any) -> Iterator[str]:
             yield value
 
 
-def _old_keys(before: datetime) -> Iterator[str]:
+def _keys_before(before: datetime) -> Iterator[str]:
     """Keys that were put before then. Other names are not ours and never touched."""
     root = backend.folder()
     if root is None:
@@ -110,7 +132,19 @@ def _old_keys(before: datetime) -> Iterator[str]:
             continue
         if storage.is_key(key := path.relative_to(root).as_posix()):
             yield key
-        elif path.name.startswith("."):  # a put or a sweep that was cut off
+
+
+def _clear_leftovers(before: datetime) -> None:
+    """Delete what a put or a sweep that was cut off left; a file that is named goes back."""
+    root = backend.folder()
+    for path in root.glob("*/[0-9a-f][0-9a-f]/.*") if root else ():
+        if path.is_symlink() or not path.is_file() or _put_at(path) >= before.timestamp():
+            continue
+        home = path.with_name(path.name[1:].partition(".")[0])
+        key = home.relative_to(root).as_posix() if root else ""
+        if ASIDE.fullmatch(path.name) and not home.exists() and named_among([key]):
+            path.rename(home)
+        else:
             path.unlink(missing_ok=True)
 
 
@@ -121,17 +155,20 @@ def _take_local(orphans: Collection[str], before: datetime) -> int:
     or finds none and writes another.
     """
     aside: dict[str, Path] = {}
+    put_at: dict[str, float] = {}
     for key in orphans:
         path = Path(default_storage.path(key))
-        aside[key] = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        aside[key] = path.with_name(f".{path.name}.{secrets.token_hex(4)}.aside")
         try:
             path.rename(aside[key])
+            put_at[key] = _put_at(aside[key])
+            os.utime(aside[key])  # for a day it is no leftover to another sweep
         except FileNotFoundError:
             del aside[key]
     named = named_among(aside) if aside else set()
     n_gone = 0
     for key, path in aside.items():
-        if key in named or _put_at(path) >= before.timestamp():
+        if key in named or put_at[key] >= before.timestamp():
             path.rename(default_storage.path(key))
         else:
             path.unlink()

@@ -40,7 +40,7 @@ def tour_of(actor: Actor, tuned_run: int | None) -> list[TourStep]:
         TourStep("Ask what if", "Beside each achievement of a run, “first” opens the game that did "
                  "it. Fork it there: what would the model before have done?",
                  tuned, "Open an evaluation", forked),
-        TourStep("Take it home", "A model's page leads to its data and its files; every page says "
-                 "how to do the same from a terminal.",
+        TourStep("Take it home", "A model's page leads to the data it learned from: export it. "
+                 "Each page says how to do the same from a terminal.",
                  "/checkpoints/", "Open the models", taken),
     ]  # fmt: skip

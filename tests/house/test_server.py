@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 
@@ -55,6 +56,19 @@ def test_an_endless_head_is_refused_and_the_connection_serves_no_more():
         while time.monotonic() < deadline and b" 431 " not in answer:
             client.sendall(b"a" * 4096)
             answer += _receive(client)
+        assert b" 431 " in answer
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_trails_a_body_is_not_collected():
+    head = b"POST /login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with serve() as web, socket.create_connection(("127.0.0.1", web.port), 10) as client:
+        client.sendall(head + b"1\r\na\r\n0\r\n")
+        deadline, answer = time.monotonic() + 10, b""
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < deadline and b" 431 " not in answer:
+                client.sendall(b"x-trailer: " + b"a" * 4096 + b"\r\n")
+                answer += _receive(client)
         assert b" 431 " in answer
 
 

@@ -124,6 +124,28 @@ def test_a_put_that_was_cut_off_goes_and_foreign_files_stay(put, files):
     assert [path.exists() for path in (torn, foreign, files / "notes.txt")] == [0, 1, 1]
 
 
+def test_files_that_no_row_names_are_not_ours_unless_they_are_said_to_be(put, make_run, caplog):
+    """A new database beside old storage, which has no owner yet, must not sweep all of it."""
+    key = put(b"somebody's")
+    assert not may_sweep()
+    assert "put {" in caplog.text
+    name(make_run(), key)
+    assert may_sweep()
+
+
+def test_what_a_cut_off_sweep_moved_aside_goes_back_when_it_is_named(put, make_run, files):
+    keys = put(b"named meanwhile"), put(b"orphan")
+    name(make_run(), keys[0])
+    asides = []
+    for key in keys:
+        home = files / key
+        asides.append(home.with_name(f".{home.name}.0123abcd.aside"))
+        home.rename(asides[-1])
+    sweep_orphans()
+    assert [storage.exists(key) for key in keys] == [True, False]
+    assert not any(aside.exists() for aside in asides)
+
+
 def test_the_files_of_another_database_are_not_ours_to_sweep(files, project):
     assert may_sweep()
     assert may_sweep()

@@ -7,10 +7,12 @@ import os
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 from django.core.files.storage import default_storage
 from django.utils.timezone import now
 
 from apps.runs import backend, orphans, storage
+from apps.runs.backend import clear_errors
 from apps.runs.models import Artifact
 from apps.runs.orphans import may_sweep, sweep_orphans
 from engine.errors import StorageError
@@ -102,6 +104,18 @@ def test_a_store_that_is_away_is_a_fault_that_passes(bucket, put, settings):
     with pytest.raises(StorageError) as read_away:
         storage.read_bytes(f"artifacts/ab/{'ab' * 32}")
     assert read_away.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "RequestTimeTooSkewed"), (400, "ExpiredToken"), (404, "NoSuchBucket")],
+)
+def test_a_store_that_refuses_can_be_mended_so_nothing_is_given_up(status, code):
+    """A fault that does not pass makes ingest drop what was announced."""
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(StorageError, match=code) as refused, clear_errors("checkpoints/x"):
+        raise ClientError(answer, "PutObject")
+    assert refused.value.retryable
 
 
 @pytest.mark.django_db
