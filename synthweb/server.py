@@ -77,6 +77,7 @@ def load_pages() -> None:
     import synthweb.urls  # noqa: F401
 
     gc.collect()
+    gc.freeze()  # what was imported stays: no collection need look at it again
     trim = getattr(ctypes.CDLL(ctypes.util.find_library("c")), "malloc_trim", None)
     if trim:  # glibc's
         trim(0)
