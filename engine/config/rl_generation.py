@@ -70,7 +70,7 @@ class WeightSync(Section):
     """How the generator gets the trained weights."""
 
     enable: bool = gpu_only(True)
-    """Whether it gets them while it trains; false: it plays on with those of the beginning."""
+    """Whether it gets them while it trains; false: only for evaluations, and it keeps those."""
     targets: list[str] = gpu_only([])
     """Which servers get them; policy is the only one."""
     weight_sync_interval: int | None = gpu_only(None, ge=1)
@@ -88,7 +88,7 @@ class Generation:
     """The flat view. wanted: by vLLM, where it can run; without, the training's process does it.
 
     n_gpus: those that generate, None: half of them. interval: iterations between two hand-overs,
-    None: only at the beginning. verify_every: hand-overs, 0: never.
+    None: at the beginning and for evaluations. verify_every: hand-overs, 0: never.
     """
 
     wanted: bool

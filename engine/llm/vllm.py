@@ -108,11 +108,16 @@ class VllmClient:
         return _completion(answer, prompt)
 
     async def load_adapter(self, name: str, path: str) -> None:
+        """Serve an adapter under a name that nobody else gives: one there already is this one."""
         body = {"lora_name": name, "lora_path": path}
-        await self._send("POST", "/v1/load_lora_adapter", body, self.server.timeout_s)
+        await self._send(
+            "POST", "/v1/load_lora_adapter", body, self.server.timeout_s, done=(400, _LOADED)
+        )
 
     async def unload_adapter(self, name: str) -> None:
-        await self._send("POST", "/v1/unload_lora_adapter", {"lora_name": name}, 60.0)
+        """See that an adapter is gone."""
+        body = {"lora_name": name}
+        await self._send("POST", "/v1/unload_lora_adapter", body, 60.0, done=(404, b""))
 
     async def reload_weights(self, path: str) -> None:
         """Take whole weights from a folder and forget what was read with the old ones."""
@@ -134,14 +139,26 @@ class VllmClient:
         except (ValueError, RecursionError) as err:
             raise _unreadable(path, raw) from err
 
-    async def _send(self, method: str, path: str, body: Any, timeout_s: float) -> bytes:
-        """The body of a 200 answer, trying again where that may help."""
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        timeout_s: float,
+        *,
+        done: tuple[int, bytes] | None = None,
+    ) -> bytes:
+        """The body of a 200 answer, trying again where that may help.
+
+        done: status and words of an answer that is as good as one: a try before this one took
+        effect, though its own answer was lost.
+        """
         failures = 0
         while True:
             try:
                 async with asyncio.timeout(timeout_s):
                     status, said = await self._exchange(method, path, body)
-                if status == 200:
+                if status == 200 or (done and status == done[0] and done[1] in said):
                     return said
                 error = self._refused(path, status, said)
             except TimeoutError as err:
@@ -193,6 +210,7 @@ class VllmClient:
         )
 
 
+_LOADED = b"already been loaded"
 _DEV = "It has to run with VLLM_SERVER_DEV_MODE=1, version 0.16 or newer."
 _LORA = (
     "It has to run with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True and --enable-lora, and to read the "

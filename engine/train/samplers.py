@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from engine.config.rl_plan import RlPlan
-from engine.errors import Cancelled, TrainingError
+from engine.errors import Cancelled, EngineError, TrainingError
 from engine.lease import Cancellation
 from engine.llm.types import ChatRequest, Reply
 from engine.llm.vllm import VllmAddress, VllmClient
@@ -34,6 +34,7 @@ from engine.train.policy import TrainedPolicy
 
 CHECKED_TURNS = 64
 LOOK_S = 0.2  # between two looks whether the training was cancelled
+LEAVE_S = 3.0  # for the server to drop the last adapter; the training is over
 # Mean distance of a token's log probability that rounding does not explain: in 32 bits it is
 # 1e-6, in 16 bits two programs that compute the same differ by about 0.02.
 MOST_APART = {torch.float32: 1e-2}
@@ -139,7 +140,7 @@ class VllmSampler:
             self._ask(VllmClient.wake_up)
             self._asleep = False
         interval = self.plan.generation.interval
-        due = interval is not None and (now or version - (self._version or 0) >= interval)
+        due = now or (interval is not None and version - (self._version or 0) >= interval)
         if self._version is None or (due and version != self._version):
             self._hand_over(version)
         self.sync_s += time.perf_counter() - started
@@ -179,9 +180,12 @@ class VllmSampler:
         """Take this training's adapter from the server, if it is there, and the files away."""
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.adapters and self.model:
-            with contextlib.suppress(TrainingError, Cancelled):
-                name = self.model
-                asyncio.run(_with_client(self.server, lambda c: c.unload_adapter(name)))
+            with contextlib.suppress(EngineError, OSError):  # a TimeoutError is an OSError
+                asyncio.run(self._drop(self.model))
+
+    async def _drop(self, name: str) -> None:
+        async with asyncio.timeout(LEAVE_S):
+            await _with_client(self.server, lambda client: client.unload_adapter(name))
 
     def _hand_over(self, version: int) -> None:
         target = self._write(version)
