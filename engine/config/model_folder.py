@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engine.config.gguf import read_gguf_count
 from engine.errors import ConfigError
 
 WEIGHTS, INDEX, GGUF = "model.safetensors", "model.safetensors.index.json", ".gguf"
@@ -20,6 +21,7 @@ PICKLES = frozenset((".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", "
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 MAX_HEADER_BYTES = 100 << 20
 MAX_TEXT_BYTES = 256 << 20
+SHOWN_CHARS = 200  # of a path in a message
 
 
 class Chosen(NamedTuple):
@@ -30,7 +32,7 @@ class Chosen(NamedTuple):
 
 
 class ModelFolder(NamedTuple):
-    """A model that may be taken: its files below `path`, n_weights numbers in all (0: unknown)."""
+    """A model that may be taken: its files below `path`, n_weights numbers in all."""
 
     path: Path
     files: Chosen
@@ -42,6 +44,11 @@ class ModelFolder(NamedTuple):
         """The one file that holds everything, if it is a GGUF."""
         names = [name for name in self.files.taken if name.endswith(GGUF)]
         return self.path / names[0] if names else None
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """What a checkpoint of it takes: a GGUF file's weights become 32 bits wide."""
+        return self.size_bytes if self.gguf is None else 4 * self.n_weights
 
 
 def choose_files(names: Iterable[str], where: str, index: Mapping[str, Any] | None) -> Chosen:
@@ -57,12 +64,12 @@ def choose_files(names: Iterable[str], where: str, index: Mapping[str, Any] | No
             "Merge it into its base (peft: merge_and_unload), save that, and import the folder.",
         )
     gguf = [name for name in top if name.endswith(GGUF)]
-    shards = set((index or {}).get("weight_map", {}).values()) if index else {WEIGHTS} & set(top)
+    shards = _shards(index) if index else {WEIGHTS} & set(top)
     if not shards and len(gguf) == 1:
         return Chosen(gguf, [name for name in names if name not in gguf])
     if not shards:
         raise _no_weights(where, top, gguf)
-    missing = sorted(str(shard) for shard in shards if shard not in top)
+    missing = sorted(shards - set(top))
     if missing:
         raise _bad(f"{where} lacks {missing[0]}, which its index names.", "Download it again.")
     if "config.json" not in top:
@@ -82,9 +89,19 @@ def look_into(path: Path, inside: Path | None = None) -> ModelFolder:
     inside: nothing may lie outside of this folder, links followed. Raises ConfigError saying what
     is wrong with it.
     """
+    try:
+        return _look_into(path, inside)
+    except (OSError, ValueError, RuntimeError) as err:  # links in a circle are a RuntimeError
+        why = getattr(err, "strerror", None) or err
+        hint = "Check the path, and that the server's user may read all of it."
+        raise _bad(f"{str(path)[:SHOWN_CHARS]} cannot be read: {why}.", hint) from err
+
+
+def _look_into(path: Path, inside: Path | None) -> ModelFolder:
     path = _within(path, inside)
     if path.is_file() and path.suffix == GGUF:
-        return ModelFolder(path.parent, Chosen([path.name], []), path.stat().st_size, 0)
+        n_weights = count_gguf(path)
+        return ModelFolder(path.parent, Chosen([path.name], []), path.stat().st_size, n_weights)
     if not path.is_dir():
         raise _bad(f"There is no folder {path}.", "Name the folder that holds config.json.")
     here = [child for child in sorted(path.iterdir()) if child.is_file()]
@@ -98,6 +115,7 @@ def look_into(path: Path, inside: Path | None = None) -> ModelFolder:
     n_weights = sum(count_weights(path / n) for n in files.taken if n.endswith(".safetensors"))
     if any(name.endswith(".safetensors") for name in files.taken):
         read_json(path / "config.json")
+    n_weights += sum(count_gguf(path / name) for name in files.taken if name.endswith(GGUF))
     return ModelFolder(path, files, size, n_weights)
 
 
@@ -116,6 +134,21 @@ def count_weights(path: Path) -> int:
         return sum(math.prod(tensor["shape"]) for tensor in tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise _bad(f"{path.name} is no safetensors file: {err}", "Download it again.") from err
+
+
+def count_gguf(path: Path) -> int:
+    """The numbers in a GGUF file, by its header. Raises ConfigError when it is none."""
+    try:
+        return read_gguf_count(path)
+    except (OSError, ValueError, RecursionError) as err:
+        raise _bad(f"{path.name} is no GGUF file: {err}", "Download it again.") from err
+
+
+def _shards(index: Mapping[str, Any]) -> set[str]:
+    files = index.get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise _bad(f"{INDEX} says of no weight in which file it is.", "Download it again.")
+    return set(files.values())
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,18 +6,20 @@ names a repository of one endpoint, which is the operator's.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
-from engine.config.model_folder import INDEX, Chosen, choose_files, read_json
+from engine.config.model_folder import GGUF, INDEX, Chosen, choose_files, read_json
 from engine.errors import ConfigError, EngineError
 from engine.jobs.job import Job, check_room
 
 POLL_S = 0.5
 MB = 1_000_000
+MOST_UNPACKED = 8  # a GGUF file's weights take 4 bits and become 32: how many, its header will say
 TIMEOUT_S = "20"
 
 
@@ -43,7 +45,8 @@ def download(job: Job, repo: str, revision: str, folder: Path) -> Chosen:
         index = read_json(folder / INDEX)
     files = choose_files(sizes, repo, index)
     total = sum(sizes[name] for name in files.taken)
-    check_room(total, folder)
+    unpacks = any(name.endswith(GGUF) for name in files.taken)
+    check_room(total * MOST_UNPACKED if unpacks else total, folder, estimated=unpacks)
     job.values |= {"repo": repo, "commit": info.sha}
     job.events.log(f"{repo} at {str(info.sha)[:12]}: {total / MB:,.0f} MB to fetch")
     _get_all(job, repo, str(info.sha), files.taken, folder, total)
@@ -65,12 +68,21 @@ def _get_all(job: Job, repo: str, commit: str, names: list[str], folder: Path, t
     thread.start()
     while thread.is_alive():
         job.cancelled.check()
-        got = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        job.progress(min(got, total) // MB, max(1, total // MB), "MB")
+        job.progress(min(stored_bytes(folder), total) // MB, max(1, total // MB), "MB")
         thread.join(POLL_S)
     if failed:
         raise failed[0]
     _drop_bookkeeping(folder)
+
+
+def stored_bytes(folder: Path) -> int:
+    """What lies below a folder, though files come, go and are renamed while it is counted."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += (Path(parent) / name).stat().st_size
+    return total
 
 
 def _get(repo: str, commit: str | None, name: str, folder: Path) -> None:

@@ -45,10 +45,12 @@ def _fetch(job: Job, source: dict[str, Any], staged: Path) -> ModelFolder:
     if source.get("repo"):
         files = download(job, str(source["repo"]), str(source.get("revision") or ""), staged)
         found = look_into(staged)
+        if found.gguf is not None:
+            check_room(found.unpacked_bytes, staged)
         return found._replace(files=Chosen(found.files.taken, files.left_out))
     inside = Path(source["inside"]) if source.get("inside") else None
     found = look_into(Path(source["folder"]), inside)
-    check_room(found.size_bytes, staged)
+    check_room(found.unpacked_bytes, staged)
     if found.gguf is None:
         _copy(job, found, staged)
     return found
@@ -61,7 +63,7 @@ def _finish(job: Job, found: ModelFolder, staged: Path) -> dict[str, Any]:
 
     notes = []
     job.events.log("loading it once, as it will be served and trained")
-    check_memory(found.n_weights)
+    check_memory(found.n_weights, unpacks=found.gguf is not None)
     job.cancelled.check()
     if found.gguf is not None:
         notes.append(convert_gguf(found, staged))

@@ -149,14 +149,21 @@ class Job:
         return folder, name
 
 
-def check_room(size_bytes: int, folder: Path) -> None:
-    """A copy of so much in `folder` and what is stored of it must both fit. Raises StorageError."""
+def check_room(size_bytes: int, folder: Path, *, estimated: bool = False) -> None:
+    """A copy of so much in `folder` and what is stored of it must both fit. Raises StorageError.
+
+    estimated: the size is the most that a GGUF file elsewhere may unpack to.
+    """
     free = shutil.disk_usage(folder).free
     if 2 * size_bytes > free:
+        up_to, hint = "", "Make room on the disk of SYNTHWEB_HOME, then resume the run."
+        if estimated:
+            up_to = "up to (an estimate by the size of its GGUF file) "
+            hint += " Or fetch the file and import its path: its header says how much it is."
         raise StorageError(
-            f"It takes {2 * size_bytes / 1e9:.1f} GB of disk while it is imported, "
+            f"It takes {up_to}{2 * size_bytes / 1e9:.1f} GB of disk while it is imported, "
             f"{free / 1e9:.1f} GB are free.",
-            hint="Make room on the disk of SYNTHWEB_HOME, then resume the run.",
+            hint=hint,
             retryable=False,
             code="no_room",
         )

@@ -34,21 +34,26 @@ class Tried(NamedTuple):
     notes: list[str]
 
 
-def check_memory(n_weights: int) -> None:
-    """Refuse what can never be held here. Raises TrainingError."""
+def check_memory(n_weights: int, *, unpacks: bool = False) -> None:
+    """Refuse what can never be held here. Raises TrainingError.
+
+    unpacks: it is unpacked first, which is done in 32 bits without the GPU.
+    """
+    places = []
     if torch.cuda.is_available():
-        total, width, where = torch.cuda.mem_get_info()[1], 2, "this machine's GPU"
-    else:
+        places.append((torch.cuda.mem_get_info()[1], 2, "this machine's GPU"))
+    if unpacks or not places:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        width, where = 4, "this machine, without a GPU,"
-    needed = n_weights * width + RESERVE_BYTES
-    if needed > total:
-        raise TrainingError(
-            f"It has {n_weights:,} weights: {needed / 1e9:.1f} GB in memory, and {where} has "
-            f"{total / 1e9:.1f} GB.",
-            hint="Import a smaller model, or run a worker on a larger machine.",
-            code="too_large",
-        )
+        places.append((total, 4, "this machine, without a GPU,"))
+    for total, width, where in places:
+        needed = n_weights * width + RESERVE_BYTES
+        if needed > total:
+            raise TrainingError(
+                f"It has {n_weights:,} weights: {needed / 1e9:.1f} GB in memory, and {where} has "
+                f"{total / 1e9:.1f} GB.",
+                hint="Import a smaller model, or run a worker on a larger machine.",
+                code="too_large",
+            )
 
 
 def try_out(folder: Path) -> Tried:

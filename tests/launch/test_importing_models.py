@@ -69,6 +69,11 @@ def test_what_is_no_folder_here_is_asked_of_the_hub(actor, root):
         ({"config__json": b"[]"}, "bad_model"),
         ({"tokenizer__json": b""}, "bad_model"),
         ({"adapter_config__json": b"{}"}, "bad_model"),
+        (
+            {"model__safetensors__index__json": b'{"weight_map": ["model.safetensors"]}'},
+            "bad_model",
+        ),
+        ({"model__safetensors": b"", "tiny__gguf": b"GGUF, or so"}, "bad_model"),
     ],
 )
 def test_what_no_model_can_be_made_of_is_refused_at_once(actor, root, files, code):
@@ -78,6 +83,15 @@ def test_what_no_model_can_be_made_of_is_refused_at_once(actor, root, files, cod
     assert (refused.value.code, refused.value.status) == (code, 422)
     assert refused.value.hint
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_a_path_that_no_disk_knows_is_refused_and_no_error_of_ours(actor, root, anywhere):
+    root.mkdir()
+    for source in ("x" * 300, "~nobody-here/x", "org/" + "x" * 300, "x" * 300 + ".gguf"):
+        with pytest.raises(Refused) as refused:
+            request_model(actor=actor, source=source, anywhere=anywhere)
+        assert (refused.value.code, refused.value.status) == ("bad_model", 422), source
 
 
 def test_nothing_outside_of_the_base_models_is_read_for_a_page(actor, root, tmp_path):

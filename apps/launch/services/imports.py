@@ -6,6 +6,7 @@ It is no config: a TOML can name no folder of this machine.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,10 @@ def request_model(
 def _resolve(source: str, revision: str, anywhere: bool) -> tuple[dict[str, Any], int]:
     """What the job is told, and how many MB there are to copy (0: the hub will say)."""
     root = Path(settings.BASE_MODELS_DIR)
-    path = Path(source).expanduser() if anywhere else root / source
-    if anywhere and not path.exists():
+    path = Path(os.path.expanduser(source)) if anywhere else root / source
+    if anywhere and not _is_here(path):
         path = root / source
-    if not path.exists() and _ID.fullmatch(source) and not source.endswith(GGUF):
+    if not _is_here(path) and _ID.fullmatch(source) and not source.endswith(GGUF):
         return {"repo": source, "revision": revision}, 0
     if revision:
         raise _bad("revision", "Only a model of the hub has revisions.")
@@ -87,6 +88,14 @@ def _resolve(source: str, revision: str, anywhere: bool) -> tuple[dict[str, Any]
         hint = err.hint or f"Models on this machine lie below {root}."
         raise Refused(err.code, err.message, hint, status=422, fields={"source": err.code}) from err
     return {"folder": str(path.absolute()), "inside": str(inside or "")}, found.size_bytes // MB
+
+
+def _is_here(path: Path) -> bool:
+    """Also what cannot be looked at: why not is said when it is looked into."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _name_of(source: str, inputs: dict[str, Any]) -> str:

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import torch
 
+from engine.errors import TrainingError
 from engine.events import read_events
 from engine.llm.toolcalls import find_text_calls
 from engine.train.chat import FOREWORD
+from engine.train.importing import check_memory
 from engine.train.model import load_model, load_tokenizer
+from tests.engine.gguf_files import write_gguf
 from tests.engine.train.cast import TOOLS, lessons, turn, write_jsonl
 from tests.engine.train.foreign import WITHOUT_TOOLS, write_foreign
 from tests.servers.hub_server import COMMIT, serve_hub
@@ -103,6 +106,29 @@ def test_a_model_larger_than_the_machine_is_refused_before_it_is_loaded(tmp_path
     result = run_import(tmp_path / "run", {"folder": str(folder)})
     assert result["error"]["code"] == "no_room"
     assert "2000.0 GB of disk" in result["error"]["message"]
+
+
+def test_a_gguf_file_is_measured_by_what_it_unpacks_to(tmp_path):
+    path = write_gguf(tmp_path / "tiny.gguf", [(10**6, 10**6)])
+    result = run_import(tmp_path / "run", {"folder": str(path)})
+    assert result["error"]["code"] == "no_room"
+    assert "takes 8000.0 GB of disk" in result["error"]["message"]
+    assert check_memory(10**6, unpacks=True) is None
+    with pytest.raises(TrainingError, match="without a GPU"):
+        check_memory(10**12, unpacks=True)
+
+
+def test_room_for_a_gguf_file_of_the_hub_is_estimated_before_it_is_fetched(tmp_path):
+    with write_gguf(tmp_path / "repo" / "tiny.gguf", [(4, 4)]).open("r+b") as file:
+        file.truncate(10**12)  # with holes
+    with serve_hub({"org/tiny": tmp_path / "repo"}) as endpoint:
+        source = {"repo": "org/tiny", "revision": ""}
+        result = run_import(tmp_path / "run", source, HF_ENDPOINT=endpoint)
+    assert result["error"]["code"] == "no_room"
+    assert (
+        "up to (an estimate by the size of its GGUF file) 16000.0 GB"
+        in (result["error"]["message"])
+    )
 
 
 def test_a_model_of_the_hub_is_fetched_at_one_commit(tmp_path, model):

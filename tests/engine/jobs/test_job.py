@@ -11,7 +11,8 @@ import pytest
 
 from engine.errors import Cancelled, StorageError
 from engine.events import read_events
-from engine.jobs.job import Job, open_job
+from engine.jobs.hub import stored_bytes
+from engine.jobs.job import Job, check_room, open_job
 from engine.lease import Cancellation
 
 
@@ -55,6 +56,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rest(job: Job):
     assert "Make room" in caught.value.hint
     assert (job.directory / "a").read_bytes() == b"old"
     assert not list(job.directory.glob(".*.part"))
+
+
+def test_room_for_what_a_file_may_unpack_to_is_said_to_be_an_estimate(tmp_path: Path):
+    check_room(1, tmp_path, estimated=True)
+    with pytest.raises(StorageError, match="estimate") as caught:
+        check_room(10**18, tmp_path, estimated=True)
+    assert "its header says how much" in caught.value.hint
+    with pytest.raises(StorageError) as caught:
+        check_room(10**18, tmp_path)
+    assert "estimate" not in str(caught.value)
+
+
+def test_what_lies_in_a_folder_is_counted_while_files_go(tmp_path: Path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "whole").write_bytes(b"1234")
+    (tmp_path / "renamed").symlink_to(tmp_path / "gone")  # listed, but not there when it is asked
+    assert stored_bytes(tmp_path) == 4
+    assert stored_bytes(tmp_path / "gone") == 0
 
 
 def test_the_wish_to_stop_reaches_everybody_once():
