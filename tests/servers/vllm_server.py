@@ -29,6 +29,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
 from tests.servers.instance import free_port
 from tests.servers.waiting import wait_until
 
@@ -112,108 +117,116 @@ class Vllm:
                 self.model = self.model.unload()
 
 
-def make_app(vllm: Vllm) -> Any:
-    """The routes; those that vLLM has to be allowed are not there without."""
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
-    from starlette.routing import Route
+def _error(status: int, message: str) -> Response:
+    return JSONResponse({"error": {"message": message}}, status_code=status)
 
-    def error(status: int, message: str) -> Response:
-        return JSONResponse({"error": {"message": message}}, status_code=status)
 
-    async def health(_: Request) -> Response:
+class Answers:
+    """What each route says."""
+
+    def __init__(self, vllm: Vllm) -> None:
+        self.vllm = vllm
+
+    async def health(self, _: Request) -> Response:
         return Response()
 
-    async def models(_: Request) -> Response:
-        cards: list[dict[str, Any]] = [{"id": BASE, "root": vllm.options.model, "parent": None}]
-        cards += [{"id": name, "parent": BASE} for name in vllm.adapters]
+    async def models(self, _: Request) -> Response:
+        cards: list[dict[str, Any]] = [
+            {"id": BASE, "root": self.vllm.options.model, "parent": None}
+        ]
+        cards += [{"id": name, "parent": BASE} for name in self.vllm.adapters]
         return JSONResponse({"data": cards})
 
-    async def complete(request: Request) -> Response:
+    async def complete(self, request: Request) -> Response:
         body = await request.json()
-        word = await misbehaves()
+        word = await self.misbehaves()
         if word == "500":
-            return error(500, "out of order")
-        if vllm.asleep:
-            return error(500, "the engine sleeps")
-        if body["model"] not in (BASE, *vllm.adapters):
-            return error(404, f"The model `{body['model']}` does not exist.")
-        answer = await asyncio.to_thread(vllm.complete, body)
+            return _error(500, "out of order")
+        if self.vllm.asleep:
+            return _error(500, "the engine sleeps")
+        if body["model"] not in (BASE, *self.vllm.adapters):
+            return _error(404, f"The model `{body['model']}` does not exist.")
+        answer = await asyncio.to_thread(self.vllm.complete, body)
         if word == "other":
             answer["model"] = "somebody-else"
         if word == "ids":
             answer["choices"][0]["prompt_token_ids"] = [1, *body["prompt"]]
         return JSONResponse(answer)
 
-    async def load_adapter(request: Request) -> Response:
+    async def load_adapter(self, request: Request) -> Response:
         body = await request.json()
-        if body["lora_name"] in vllm.adapters:
-            return error(400, f"The lora adapter '{body['lora_name']}' has already been loaded.")
+        if body["lora_name"] in self.vllm.adapters:
+            return _error(400, f"The lora adapter '{body['lora_name']}' has already been loaded.")
         rank = json.loads((Path(body["lora_path"]) / "adapter_config.json").read_text())["r"]
-        if rank > vllm.options.max_lora_rank:
-            return error(400, f"LoRA rank {rank} is greater than max_lora_rank")
-        await asyncio.to_thread(vllm.add, body["lora_name"], body["lora_path"])
+        if rank > self.vllm.options.max_lora_rank:
+            return _error(400, f"LoRA rank {rank} is greater than max_lora_rank")
+        await asyncio.to_thread(self.vllm.add, body["lora_name"], body["lora_path"])
         return Response("Success")
 
-    async def unload_adapter(request: Request) -> Response:
+    async def unload_adapter(self, request: Request) -> Response:
         name = (await request.json())["lora_name"]
-        if name not in vllm.adapters:
-            return error(404, f"The lora adapter '{name}' cannot be found.")
-        await asyncio.to_thread(vllm.drop, name)
+        if name not in self.vllm.adapters:
+            return _error(404, f"The lora adapter '{name}' cannot be found.")
+        await asyncio.to_thread(self.vllm.drop, name)
         return Response("Success")
 
-    async def rpc(request: Request) -> Response:
+    async def rpc(self, request: Request) -> Response:
         body = await request.json()
         if body["method"] != "reload_weights":
-            return error(500, f"no method {body['method']}")
-        if await misbehaves() != "stale":
+            return _error(500, f"no method {body['method']}")
+        if await self.misbehaves() != "stale":
             path = body["kwargs"]["weights_path"]
-            vllm.pending = await asyncio.to_thread(vllm.load, path)
+            self.vllm.pending = await asyncio.to_thread(self.vllm.load, path)
         return JSONResponse({"results": [None]})
 
-    async def reset(_: Request) -> Response:
-        if vllm.pending is not None:
-            vllm.model, vllm.pending = vllm.pending, None
+    async def reset(self, _: Request) -> Response:
+        if self.vllm.pending is not None:
+            self.vllm.model, self.vllm.pending = self.vllm.pending, None
         return JSONResponse({"success": True})
 
-    async def sleep(request: Request) -> Response:
-        vllm.asleep = request.url.path == "/sleep"
+    async def sleep(self, request: Request) -> Response:
+        self.vllm.asleep = request.url.path == "/sleep"
         return Response()
 
-    async def misbehaves() -> str:
-        word = vllm.words.popleft() if vllm.words else "ok"
+    async def misbehaves(self) -> str:
+        word = self.vllm.words.popleft() if self.vllm.words else "ok"
         if word == "hang":
             await asyncio.sleep(3600)
         return word
 
-    async def misbehave(request: Request) -> Response:
-        vllm.words = deque((await request.json())["words"])
-        vllm.calls.clear()
+    async def misbehave(self, request: Request) -> Response:
+        self.vllm.words = deque((await request.json())["words"])
+        self.vllm.calls.clear()
         return Response()
 
-    async def calls(_: Request) -> Response:
-        return JSONResponse(vllm.calls)
+    async def calls(self, _: Request) -> Response:
+        return JSONResponse(self.vllm.calls)
 
+
+def make_app(vllm: Vllm) -> Any:
+    """The routes; those that vLLM has to be allowed are not there without."""
+    answers = Answers(vllm)
     routes = [
-        Route("/health", health),
-        Route("/v1/models", models),
-        Route("/v1/completions", complete, methods=["POST"]),
-        Route("/misbehave", misbehave, methods=["POST"]),
-        Route("/calls", calls),
+        Route("/health", answers.health),
+        Route("/v1/models", answers.models),
+        Route("/v1/completions", answers.complete, methods=["POST"]),
+        Route("/misbehave", answers.misbehave, methods=["POST"]),
+        Route("/calls", answers.calls),
     ]
     if vllm.options.enable_lora and os.environ.get(LORA):
         routes += [
-            Route("/v1/load_lora_adapter", load_adapter, methods=["POST"]),
-            Route("/v1/unload_lora_adapter", unload_adapter, methods=["POST"]),
+            Route("/v1/load_lora_adapter", answers.load_adapter, methods=["POST"]),
+            Route("/v1/unload_lora_adapter", answers.unload_adapter, methods=["POST"]),
         ]
     if os.environ.get(DEV) == "1":
         routes += [
-            Route("/collective_rpc", rpc, methods=["POST"]),
-            Route("/reset_prefix_cache", reset, methods=["POST"]),
+            Route("/collective_rpc", answers.rpc, methods=["POST"]),
+            Route("/reset_prefix_cache", answers.reset, methods=["POST"]),
         ]
         if vllm.options.enable_sleep_mode:
-            routes += [Route(path, sleep, methods=["POST"]) for path in ("/sleep", "/wake_up")]
+            routes += [
+                Route(path, answers.sleep, methods=["POST"]) for path in ("/sleep", "/wake_up")
+            ]
     app = Starlette(routes=routes)
 
     async def noted(scope: Any, receive: Any, send: Any) -> None:
