@@ -95,7 +95,7 @@ def run(job: Job) -> dict[str, Any]:
 
     plan, base = _plan(job), _base(job)
     resume, places = find_resume(job), choose_gpus(job, plan)
-    policy = load_policy(Path(base["path"]), plan.method, plan.lora, resume)
+    policy = load_policy(Path(base["path"]), plan.method, plan.lora, resume, seed=plan.seed)
     n_trained = sum(p.numel() for p in policy.model.parameters() if p.requires_grad)
     job.events.log(
         f"{n_trained:,} trained parameters, method {plan.method}, {plan.variety}; an iteration is "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from engine.config.sft import Lora, Method
 from engine.train.adapters import attach, is_adapter, weights_folder
 from engine.train.model import load_model, load_tokenizer, load_weights
@@ -15,10 +17,13 @@ class TrainedPolicy(NamedTuple):
     tokenizer: Any
 
 
-def load_policy(base: Path, method: Method, lora: Lora, resume: Path | None) -> TrainedPolicy:
+def load_policy(
+    base: Path, method: Method, lora: Lora, resume: Path | None, *, seed: int = 0
+) -> TrainedPolicy:
     """The model as `method` trains it, from a checkpoint's folder.
 
     resume: a checkpoint of the same training, whose weights take the place of the base's.
+    seed: of a new adapter's first weights; the caller's generator goes on from there.
     An adapter as base: `full` trains the merged weights, the others go on with the adapter.
     Raises TrainingError.
     """
@@ -43,6 +48,7 @@ def load_policy(base: Path, method: Method, lora: Lora, resume: Path | None) -> 
         target_modules=lora.target_modules,
         task_type="CAUSAL_LM",
     )
+    torch.manual_seed(seed)
     model = get_peft_model(model, adapter)
     return TrainedPolicy(save_memory(model), load_tokenizer(base))
 
