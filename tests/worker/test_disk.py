@@ -12,9 +12,10 @@ from apps.runs.models import WorkerNode
 from apps.worker.disk import sweep_disk
 from apps.worker.tick import sweep_files
 from tests.announce import announce
+from tests.runs.test_storage import files
 from tests.worker.conftest import make_run
 
-__all__ = ["announce", "make_run"]
+__all__ = ["announce", "files", "make_run"]
 pytestmark = pytest.mark.django_db
 
 
@@ -56,7 +57,7 @@ def test_what_stands_for_no_row_goes_after_a_day(home, make_run, announce):
     assert [path for path in kept if not path.exists()] == []
 
 
-def test_all_files_are_looked_at_once_an_hour(home, project):
+def test_all_files_are_looked_at_once_an_hour(home, files, project):
     leave(home / "tmp" / "12-ab.jsonl")
     assert sweep_files() == 1
     leave(home / "tmp" / "12-cd.jsonl")
