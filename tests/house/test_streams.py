@@ -211,6 +211,8 @@ def test_positions_travel_in_the_event_id():
 def test_streams_go_on_after_a_read_that_failed(server, make_run, alice, cookie_of, monkeypatch):
     run = make_run()
     page = Listener(f"{server.url}/stream/?topic=run:{run.pk}", cookie_of(alice))
+    earlier = say(run, 1)
+    wait_until(lambda: seqs(page) == earlier, "the first event")  # the page has caught up
     read, failed = rows.events_after, threading.Event()
 
     def deleted_between_two_reads(*args, **kwargs):
@@ -220,6 +222,6 @@ def test_streams_go_on_after_a_read_that_failed(server, make_run, alice, cookie_
         return read(*args, **kwargs)
 
     monkeypatch.setattr(rows, "events_after", deleted_between_two_reads)
-    sent = say(run, 1)
+    sent = earlier + say(run, 1)
     wait_until(lambda: seqs(page) == sent, "the event")
     assert failed.is_set()
