@@ -67,12 +67,11 @@ def may_sweep() -> bool:
 def _is_ours() -> bool:
     """Whether storage is empty, or some row here names a file in it."""
     keys = _keys_before(now())
-    batch = list(islice(keys, BATCH))
-    is_empty = not batch
-    while batch:
+    is_empty = True
+    while batch := list(islice(keys, BATCH)):
         if named_among(batch):
             return True
-        batch = list(islice(keys, BATCH))
+        is_empty = False
     return is_empty
 
 

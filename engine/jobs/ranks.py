@@ -33,11 +33,6 @@ def is_rank(environment: Mapping[str, str]) -> bool:
     return environment.get(MARK) == "1"
 
 
-def is_first_rank(environment: Mapping[str, str]) -> bool:
-    """Whether this process writes for all, also before they have found each other."""
-    return environment.get("RANK", "0") == "0"
-
-
 def run_ranks(job: Job, config: SftConfig, n_gpus: int) -> dict[str, Any]:
     """Start the processes of this machine, wait for them, return the result of the first.
 

@@ -19,7 +19,7 @@ from engine.config.launching import own_processes
 from engine.config.sft import SftConfig, SftPlan
 from engine.errors import Cancelled, ConfigError, StorageError
 from engine.jobs.job import Job
-from engine.jobs.ranks import is_first_rank, is_rank, run_ranks
+from engine.jobs.ranks import is_rank, run_ranks
 from engine.jobs.training import JobReporter, announce_checkpoint, find_resume, prepare_threads
 
 if TYPE_CHECKING:
@@ -158,8 +158,9 @@ def _examples(
 def _show_tokens(job: Job, training: list[Example], tokenizer: Any, plan: SftPlan) -> None:
     """Keep the first records as the tokens that are trained on, for people to look at."""
     from engine.train.data import IGNORED, token_pieces
+    from engine.train.processes import is_first
 
-    if not is_first_rank(os.environ):
+    if not is_first():
         return
     labels = [label for example in training for label in example.labels]
     shown = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,9 @@ def is_shared() -> bool:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and reports."""
-    return not is_shared() or int(distributed.get_rank()) == 0
+    """Whether this is the process that writes and reports, also before they found each other."""
+    rank = distributed.get_rank() if is_shared() else os.environ.get("RANK", "0")
+    return int(rank) == 0
 
 
 def wait_for_all() -> None:
