@@ -114,8 +114,9 @@ def _type(line: str, folder: Path, url: str, key: str) -> subprocess.CompletedPr
 
 
 def _with_ids(line: str, estate: Estate) -> str:
-    """The examples of the settings name number 1 or 2 of something: take ours."""
+    """The examples of settings and of an empty list name number 1 or 2 of something: take ours."""
     for room, name in (
+        ("traces", "trace_id"),
         ("keys", "key_id"),
         ("providers", "provider_id"),
         ("webhooks", "webhook_id"),
