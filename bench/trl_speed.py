@@ -71,24 +71,8 @@ def _ours(checkpoint: Path, samples: list[Sample], pad_id: int) -> float:
 
 def _theirs(checkpoint: Path, samples: list[Sample], pad_id: int) -> float:
     """Seconds of the same with TRL's own loss, in a bare loop without its trainer's bookkeeping."""
-    from datasets import Dataset
-    from transformers import AutoTokenizer
-    from trl import GRPOConfig, GRPOTrainer
-
     model = _model(checkpoint).train()
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = GRPOConfig(
-            output_dir=folder, use_cpu=True, bf16=False, report_to=[], loss_type="bnpo",
-            num_generations=2, per_device_train_batch_size=2, epsilon=0.2, epsilon_high=0.28,
-        )  # fmt: skip
-        trainer = GRPOTrainer(
-            model,
-            reward_funcs=lambda completions, **_: [0.0] * len(completions),
-            args=arguments,
-            train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}),
-            processing_class=tokenizer,
-        )
+    trainer = _trl_trainer(checkpoint, model)
     trainer.current_gradient_accumulation_steps = ACCUMULATE
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), fused=True)
     started = time.perf_counter()
@@ -110,6 +94,26 @@ def _theirs(checkpoint: Path, samples: list[Sample], pad_id: int) -> float:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
     return time.perf_counter() - started
+
+
+def _trl_trainer(checkpoint: Path, model: Any) -> Any:
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = GRPOConfig(
+            output_dir=folder, use_cpu=True, bf16=False, report_to=[], loss_type="bnpo",
+            num_generations=2, per_device_train_batch_size=2, epsilon=0.2, epsilon_high=0.28,
+        )  # fmt: skip
+        return GRPOTrainer(
+            model,
+            reward_funcs=lambda completions, **_: [0.0] * len(completions),
+            args=arguments,
+            train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}),
+            processing_class=tokenizer,
+        )
 
 
 def _model(checkpoint: Path) -> Any:

@@ -125,6 +125,12 @@ def _add_turn(
         "metadata": _dump({"turn": turn, "run_id": name, "op_index": 2 * turn + 1}),
     }  # fmt: skip
     rows["events"] += [call, answer]
+    _add_rewards(rows, name, turn, new, naming)
+
+
+def _add_rewards(
+    rows: dict[str, list[dict[str, Any]]], name: str, turn: int, new: list[str], naming: Naming
+) -> None:
     rewards = [("sparse", None), ("achievement_delta", "turned_true")]
     for kind, word in [*rewards, *([("unique_achievement_delta", "new_unique")] if new else [])]:
         said = None if word is None else _dump(_named(naming, "achievements", word, new))

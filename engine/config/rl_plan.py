@@ -66,53 +66,14 @@ class RlPlan:
 
 def make_plan(config: RlConfig) -> RlPlan:
     """The flat view of a config; what is given twice is taken from the more special place."""
-    training, rollout = config.training, config.rollout
-    math = _plays_math(config)
-    asked = [rollout.policy_config, config.policy]
-    variety = config.algorithm.variety
-    low, high = CLIPS[variety]
-    accumulate = training.gradient_accumulation_steps
-    steps = rollout.env_config.env_params.max_steps_per_episode
     return RlPlan(
-        task="math" if math else rollout.env_name,
-        options=_math_options(config, config.data.split) if math else _options(config),
-        task_app_url=config.services.task_url or "",
-        answer_port=config.services.answer_port or 0,
-        policy_name=rollout.policy_name,
-        model=config.model.source or config.model.base or "",
-        method=_method(config),
-        lora=config.lora or Lora(),
-        variety=variety,
-        loss=config.loss,
-        clip=(config.loss.clip_low or low, config.loss.clip_high or high),
-        temperature=_first([p.temperature for p in asked], 1.0),
-        top_p=_first([p.top_p for p in asked], 1.0),
-        max_tokens=_first([v for p in asked for v in (p.max_tokens, p.max_completion_tokens)], 256),
-        max_turns=_turns(config, math=math),
-        max_steps=10_000 if steps is None else steps,
-        episodes=_episodes(config, math=math),
-        group_size=training.group_size,
-        concurrency=rollout.max_concurrent_rollouts,
-        iterations=training.num_epochs * training.iterations_per_epoch,
-        seed_start=config.data.seed_start if math else rollout.seed_start,
-        seed=training.seed,
-        micro_batch=training.batch_size,
-        accumulate=min(accumulate, training.max_accumulated_minibatch or accumulate),
-        learning_rate=training.learning_rate,
-        warmup_iterations=training.warmup_iterations,
-        final_rate=training.final_rate,
-        step_rewards=_step_rewards(config),
-        absolute_events=training.event_rewards_kind == "absolute",
-        stored_per_group=min(rollout.stored_per_group, training.group_size),
-        log_interval=training.log_interval,
-        max_seconds=training.max_seconds,
-        save_seconds=training.save_seconds,
-        lockstep=training.lockstep,
-        evaluation_seeds=_evaluation_seeds(config, math=math),
-        evaluation_options=(
-            _math_options(config, config.data.evaluation_split) if math else _options(config)
-        ),
-        evaluate_every=config.evaluation.every_n_iters,
+        **_what_is_played(config),
+        **_how_it_is_sampled(config),
+        **_how_it_is_learned(config),
+        max_seconds=config.training.max_seconds,
+        save_seconds=config.training.save_seconds,
+        log_interval=config.training.log_interval,
+        lockstep=config.training.lockstep,
         generation=make_generation(config),
     )
 
@@ -140,6 +101,66 @@ def fill_rl(data: dict[str, Any], config: RlConfig) -> dict[str, Any]:
     }
     problems = {**data["data"], "episodes_per_iteration": plan.episodes}
     return {**data, "rollout": rollout, "training": training, "data": problems}
+
+
+def _what_is_played(config: RlConfig) -> dict[str, Any]:
+    """The games of training and evaluation, how many, and what a turn of them is worth."""
+    rollout, group_size = config.rollout, config.training.group_size
+    math, steps = _plays_math(config), rollout.env_config.env_params.max_steps_per_episode
+    data = config.data
+    return {
+        "task": "math" if math else rollout.env_name,
+        "options": _math_options(config, data.split) if math else _options(config),
+        "task_app_url": config.services.task_url or "",
+        "answer_port": config.services.answer_port or 0,
+        "max_turns": _turns(config, math=math),
+        "max_steps": 10_000 if steps is None else steps,
+        "episodes": _episodes(config, math=math),
+        "group_size": group_size,
+        "concurrency": rollout.max_concurrent_rollouts,
+        "seed_start": data.seed_start if math else rollout.seed_start,
+        "step_rewards": _step_rewards(config),
+        "absolute_events": config.training.event_rewards_kind == "absolute",
+        "stored_per_group": min(rollout.stored_per_group, group_size),
+        "evaluation_seeds": _evaluation_seeds(config, math=math),
+        "evaluation_options": (
+            _math_options(config, data.evaluation_split) if math else _options(config)
+        ),
+        "evaluate_every": config.evaluation.every_n_iters,
+    }
+
+
+def _how_it_is_sampled(config: RlConfig) -> dict[str, Any]:
+    asked = [config.rollout.policy_config, config.policy]
+    n_tokens = [v for p in asked for v in (p.max_tokens, p.max_completion_tokens)]
+    return {
+        "policy_name": config.rollout.policy_name,
+        "temperature": _first([p.temperature for p in asked], 1.0),
+        "top_p": _first([p.top_p for p in asked], 1.0),
+        "max_tokens": _first(n_tokens, 256),
+    }
+
+
+def _how_it_is_learned(config: RlConfig) -> dict[str, Any]:
+    """The model, its loss and the optimiser's steps."""
+    training, loss, variety = config.training, config.loss, config.algorithm.variety
+    low, high = CLIPS[variety]
+    accumulate = training.gradient_accumulation_steps
+    return {
+        "model": config.model.source or config.model.base or "",
+        "method": _method(config),
+        "lora": config.lora or Lora(),
+        "variety": variety,
+        "loss": loss,
+        "clip": (loss.clip_low or low, loss.clip_high or high),
+        "iterations": training.num_epochs * training.iterations_per_epoch,
+        "seed": training.seed,
+        "micro_batch": training.batch_size,
+        "accumulate": min(accumulate, training.max_accumulated_minibatch or accumulate),
+        "learning_rate": training.learning_rate,
+        "warmup_iterations": training.warmup_iterations,
+        "final_rate": training.final_rate,
+    }
 
 
 def _plays_math(config: RlConfig) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.config import Play
+from engine.config.play_sections import StepRewards
 from engine.config.rl_plan import RlPlan
 from engine.errors import ConfigError
 from engine.llm.budget import RetryBudget
@@ -50,28 +51,28 @@ def make_remote_player(
     for name in ("url", "inference_url"):
         if not spec.get(name):
             raise ConfigError(f"The run's task app has no {name}.", hint="Launch the run again.")
-    stepwise = {"step_rewards": play.step_rewards.model_dump()} if play.step_rewards.enabled else {}
+    rewards_asked = _stepwise(play.step_rewards)
     asked = RemoteTask(
         run=run or "run",
         inference_url=spec["inference_url"],
         api_key=_key(spec, "inference_key_env", environment),
         policy_name=play.policy_name,
-        env_config=stepwise,
-        policy_config=stepwise,
+        env_config=rewards_asked,
+        policy_config=rewards_asked,
         prices=_prices(policy.get("prices") or {}),
     )
-    client = TaskAppClient(
-        spec["url"],
-        key=_key(spec, "key_env", environment),
-        options=_options(spec, play),
-        budget=budget,
-    )
-    limits = play.limits
+    key, limits = _key(spec, "key_env", environment), play.limits
+    client = TaskAppClient(spec["url"], key=key, options=_options(spec, play), budget=budget)
     allowance = Allowance(
         limits.tokens and limits.tokens * n_episodes,
         limits.cost_usd and limits.cost_usd * n_episodes,
     )
     return RemotePlayer(task, options, client, asked, rewards, allowance)
+
+
+def _stepwise(rewards: StepRewards) -> dict[str, Any]:
+    """What a task app is told of the rewards of a turn; nothing where there are none."""
+    return {"step_rewards": rewards.model_dump()} if rewards.enabled else {}
 
 
 def _prices(told: Mapping[str, Any]) -> Prices:
@@ -98,8 +99,7 @@ def make_remote_games(
         rps=float(limits.get("rps", 0.0)),
         address=str(spec.get("address") or ""),
     )
-    stepwise = plan.step_rewards.model_dump() if plan.step_rewards.enabled else None
-    rewards = {"step_rewards": stepwise} if stepwise else {}
+    rewards = _stepwise(plan.step_rewards)
     asked = RemoteTask(
         run, "", policy_name=plan.policy_name, env_config=rewards, policy_config=rewards
     )

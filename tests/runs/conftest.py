@@ -13,6 +13,7 @@ from apps.runs.models import Need, Run, Shard
 from apps.runs.services import Claim, ShardPlan, claim_shard, create_run, queue_run
 
 MakeRun = Callable[..., Run]
+ERROR = {"code": "task_error", "message": "The game broke.", "hint": ""}
 
 
 @pytest.fixture
@@ -40,3 +41,7 @@ def claim(make_run: MakeRun) -> Claim:
 def expire_lease(claim: Claim) -> None:
     """Let a lease run out, as if its worker had vanished."""
     Shard.objects.filter(pk=claim.shard_id).update(lease_until=now() - timedelta(seconds=1))
+
+
+def state_of(run: Run) -> str:
+    return Run.objects.values_list("state", flat=True).get(pk=run.pk)

@@ -13,15 +13,12 @@ from apps.runs.models import Attempt, Event, Need, Run, RunState, Shard, ShardSt
 from apps.runs.services import (
     Claim,
     Lease,
-    abandon_cancelled,
     cancel_run,
-    check_lease,
     claim_shard,
     delete_run,
     fail_attempt,
     finish_shard,
     hand_back,
-    leases,
     move_run,
     queue_run,
     renew_lease,
@@ -32,13 +29,7 @@ from apps.runs.services import (
 )
 from apps.runs.services.states import ARROWS
 from engine.errors import LeaseLost
-from tests.runs.conftest import expire_lease
-
-ERROR = {"code": "task_error", "message": "The game broke.", "hint": ""}
-
-
-def state_of(run: Run) -> str:
-    return Run.objects.values_list("state", flat=True).get(pk=run.pk)
+from tests.runs.conftest import ERROR, expire_lease, state_of
 
 
 @pytest.mark.parametrize("was", RunState.values)
@@ -184,38 +175,6 @@ def test_handing_back_counts_as_no_failure(claim):
     assert claim_shard(worker="two", need=Need.ROLLOUT) is not None
 
 
-def test_cancelling_a_queued_run_ends_it_at_once_and_twice(make_run, actor):
-    run = make_run(2)
-    cancel_run(run=run, actor=actor)
-    cancel_run(run=run, actor=actor)
-    assert run.state == RunState.CANCELLED
-    assert claim_shard(worker="w", need=Need.ROLLOUT) is None
-
-
-def test_cancelling_a_running_run_waits_for_its_worker(claim, actor):
-    run = cancel_run(run=Run.objects.get(), actor=actor)
-    assert run.state == RunState.CANCELLING
-    assert check_lease(claim) is Lease.CANCEL
-    finish_shard(claim, ShardState.CANCELLED)
-    assert state_of(run) == RunState.CANCELLED
-
-
-def test_a_cancelling_run_whose_worker_is_silent_ends_without_it(claim, actor):
-    run = cancel_run(run=Run.objects.get(), actor=actor)
-    assert abandon_cancelled() == 0
-    expire_lease(claim)
-    assert abandon_cancelled() == 1
-    assert state_of(run) == RunState.CANCELLED
-    assert renew_lease(claim) is Lease.LOST
-
-
-def test_an_ended_run_cannot_be_cancelled(claim, actor):
-    finish_shard(claim, ShardState.SUCCEEDED, values={})
-    with pytest.raises(Refused) as refusal:
-        cancel_run(run=Run.objects.get(), actor=actor)
-    assert "cannot be cancelled" in refusal.value.message
-
-
 def test_resuming_queues_only_what_is_missing(make_run, actor):
     run = make_run(2)
     finish_shard(claim_shard(worker="w", need=Need.ROLLOUT), ShardState.SUCCEEDED, values={})
@@ -269,23 +228,6 @@ def test_a_reader_may_not_cancel(make_run, bob, project):
 def test_a_claim_names_its_attempt(claim: Claim):
     attempt = Attempt.objects.get(pk=claim.attempt_id)
     assert (attempt.shard_id, attempt.number) == (claim.shard_id, claim.token)
-
-
-@pytest.mark.parametrize("let_go", ["fail", "hand back"])
-def test_a_cancel_just_before_a_shard_is_given_back_ends_the_run(claim, actor, monkeypatch, let_go):
-    run, release = Run.objects.get(), leases._release
-
-    def cancelled_first(*args, **kwargs):
-        cancel_run(run=run, actor=actor)
-        return release(*args, **kwargs)
-
-    monkeypatch.setattr(leases, "_release", cancelled_first)
-    if let_go == "fail":
-        given = fail_attempt(claim, error=ERROR, retryable=True)
-    else:
-        given = hand_back(claim, why="its worker was stopped")
-    assert given.state == ShardState.CANCELLED
-    assert state_of(run) == RunState.CANCELLED
 
 
 def test_a_run_whose_result_cannot_be_made_ends_with_the_reason(claim, monkeypatch):

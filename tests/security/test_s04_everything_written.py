@@ -139,6 +139,11 @@ def look_at_everything(
         for where in calls:
             yield where, client.get(f"/api/v1/{where}").content
         yield "a wrong body", client.post("/api/v1/providers", json={"key": PROVIDER_KEY}).content
+    yield from ask_models(instance, key, run_key)
+
+
+def ask_models(instance: Instance, key: str, run_key: str) -> Iterator[tuple[str, bytes]]:
+    """Calls of models, by keys that may and keys that may not, with what each answered."""
     asked = {"model": "nothing", "messages": [{"role": "user", "content": "x"}]}
     url = f"{instance.url}/api/inference/v1/chat/completions"
     for clear in (run_key, run_key[:-2], key):

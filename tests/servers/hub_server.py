@@ -17,38 +17,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @contextmanager
 def serve_hub(models: Mapping[str, Path]) -> Iterator[str]:
     """Serve folders under their ids; yields what HF_ENDPOINT should be."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            path = unquote(urlsplit(self.path).path).strip("/")
-            for model, folder in models.items():
-                if path.startswith(f"api/models/{model}"):
-                    return self._send(json.dumps(_listing(model, folder)).encode(), "json")
-                head = f"{model}/resolve/{COMMIT}/"
-                if path.startswith(head) and (folder / path.removeprefix(head)).is_file():
-                    return self._send((folder / path.removeprefix(head)).read_bytes(), "file")
-            self._send(b'{"error": "Repository not found"}', "json", 404)
-
-        do_HEAD = do_GET
-
-        def _send(self, body: bytes, kind: str, status: int = 200) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json" if kind == "json" else "text/plain")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            if status == 404:
-                self.send_header("X-Error-Code", "RepoNotFound")
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            del format, args
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"models": models})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -56,6 +26,38 @@ def serve_hub(models: Mapping[str, Path]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    models: Mapping[str, Path]
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path).strip("/")
+        for model, folder in self.models.items():
+            if path.startswith(f"api/models/{model}"):
+                return self._send(json.dumps(_listing(model, folder)).encode(), "json")
+            head = f"{model}/resolve/{COMMIT}/"
+            if path.startswith(head) and (folder / path.removeprefix(head)).is_file():
+                return self._send((folder / path.removeprefix(head)).read_bytes(), "file")
+        self._send(b'{"error": "Repository not found"}', "json", 404)
+
+    do_HEAD = do_GET
+
+    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json" if kind == "json" else "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
 
 
 def _listing(model: str, folder: Path) -> dict[str, object]:

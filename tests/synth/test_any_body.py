@@ -15,9 +15,9 @@ from apps.synth.api import api
 from apps.synth.models import SynthFile
 from tests.contract.calls import RL, SFT
 from tests.estate import Estate, make_estate
+from tests.security.nasty import HEAVY, LIGHT, check, shapes
+from tests.security.nasty import ask as ask_as_json
 from tests.security.test_s01_api_access import doors
-from tests.security.test_s12_injection import HEAVY, LIGHT, check, shapes
-from tests.security.test_s12_injection import ask as ask_as_json
 
 pytestmark = pytest.mark.django_db
 DOORS = doors(api)

@@ -98,7 +98,8 @@ def _add_turn(
     metadata = {"turn": turn.index, "run_id": about["run_id"], "step_id": name}
     _add_call(rows, trace, turn, timestep, {"policy_id": about.get("policy_id"), **metadata})
     if played:
-        _add_step(rows, trace, turn, played, timestep, metadata, before)
+        event = _add_step(rows, trace, turn, played, timestep, metadata)
+        _add_rewards(rows, turn, event, before)
     _add_messages(rows, turn, timestep, called_ms)
 
 
@@ -136,13 +137,19 @@ def _add_step(
     played: Sequence[Step],
     timestep: int,
     metadata: dict[str, Any],
-    before: set[str],
-) -> None:
-    """The environment's answer to a call, and the rewards that it gave."""
+) -> int:
+    """The environment's answer to a call."""
     last = turn.index == len(trace.turns) - 1
     ended = trace.summary.ended if last else ""
     after = "" if last else observation_text(trace.turns[turn.index + 1])
-    event = rows.add(
+    ours = {
+        "actions": [step.action for step in played],
+        "rewards": [step.reward for step in played],
+        "hashes": [step.state_hash for step in played],
+        "unlocked": [list(step.unlocked) for step in played],
+        "env_ms": turn.env_ms,
+    }
+    return rows.add(
         "events",
         timestep_id=timestep,
         event_type="environment",
@@ -154,18 +161,12 @@ def _add_step(
         system_state_before=dump({"text": observation_text(turn)}),
         system_state_after=dump({"text": after}) if after else None,
         metadata=dump({**metadata, "op_index": 2 * turn.index + 1}),
-        event_metadata=dump(
-            {
-                OURS: {
-                    "actions": [step.action for step in played],
-                    "rewards": [step.reward for step in played],
-                    "hashes": [step.state_hash for step in played],
-                    "unlocked": [list(step.unlocked) for step in played],
-                    "env_ms": turn.env_ms,
-                }
-            }
-        ),
+        event_metadata=dump({OURS: ours}),
     )
+
+
+def _add_rewards(rows: _Rows, turn: Turn, event: int, before: set[str]) -> None:
+    """The rewards that the environment's answer gave."""
     new = [name for name in turn.unlocked if name not in before]
     _add_reward(rows, turn, event, "sparse", turn.reward, None)
     _add_reward(rows, turn, event, "achievement_delta", len(turn.unlocked), {

@@ -80,24 +80,17 @@ def _summary(
         model=text_of(ours.get("model", model), 300),
         provider=text_of(provider, 60),
         temperature=_temperature(calls),
-        episode_return=sum(turn.reward for turn in turns),
         outcome_reward=number_of(outcome.get("total_reward", len(names))),
         n_achievements=len(names),
         achievements=names,
         n_steps=len(steps),
-        n_turns=len(turns),
-        n_failed_calls=sum(bool(turn.error_code) for turn in turns),
         ended=ended,
         ending=ending,
         error=text_of(ours.get("error"), 4000),
-        prompt_tokens=sum(turn.prompt_tokens for turn in turns),
-        completion_tokens=sum(turn.completion_tokens for turn in turns),
-        cost_usd=sum(turn.cost_usd for turn in turns),
         started_at=began,
         duration_s=number_of(ours.get("duration_s")) or _span(times),
         final_hash=steps[-1].state_hash if steps else "",
-        turns=[{name: getattr(turn, name) for name in _TURN_ROW} for turn in turns],
-        unlocks=_unlocks(turns),
+        **_of_turns(turns),
     )
 
 
@@ -105,6 +98,20 @@ _TURN_ROW = (
     "index", "actions", "error_code", "unlocked", "reward", "n_steps", "prompt_tokens",
     "completion_tokens", "queue_ms", "model_ms", "env_ms",
 )  # fmt: skip
+
+
+def _of_turns(turns: list[Turn]) -> dict[str, Any]:
+    """The part of a summary that its turns alone say."""
+    return {
+        "episode_return": sum(turn.reward for turn in turns),
+        "n_turns": len(turns),
+        "n_failed_calls": sum(bool(turn.error_code) for turn in turns),
+        "prompt_tokens": sum(turn.prompt_tokens for turn in turns),
+        "completion_tokens": sum(turn.completion_tokens for turn in turns),
+        "cost_usd": sum(turn.cost_usd for turn in turns),
+        "turns": [{name: getattr(turn, name) for name in _TURN_ROW} for turn in turns],
+        "unlocks": _unlocks(turns),
+    }
 
 
 def _span(times: list[float]) -> float:

@@ -65,11 +65,7 @@ def _turn(
     call, answer = pair
     ours = ours_of(call)
     messages, content, raw_calls = _said(call)
-    error = text_of(ours.get("error_code"), 40)
-    actions = ours.get("actions")
-    if not isinstance(actions, list):
-        actions = _actions(raw_calls)
-        error = "" if actions else ("no_actions" if raw_calls else "no_call")
+    actions, error_code = _understood(ours, raw_calls)
     found = _unlocked(rewards.get(answer["id"], []) if answer else [], seen)
     seen.update(found)
     ended_ms = (number_of(call.get("event_time")) - began) * 1000 if call.get("event_time") else 0.0
@@ -81,7 +77,7 @@ def _turn(
         content=content,
         raw_calls=raw_calls,
         actions=[str(action) for action in actions],
-        error_code=error,
+        error_code=error_code,
         error=text_of(ours.get("error"), 4000),
         unlocked=found,
         reward=_reward(answer, rewards),
@@ -132,6 +128,14 @@ def _said(call: Row) -> tuple[list[dict[str, Any]], str, list[dict[str, str]]]:
     calls = [{"id": item["id"], **item["function"]} for item in answer.get("tool_calls", ())]
     content = answer["content"]
     return messages, content if isinstance(content, str) else json.dumps(content), calls
+
+
+def _understood(ours: Mapping[str, Any], calls: list[dict[str, str]]) -> tuple[list[Any], str]:
+    """The actions of a turn and why there are none: as we noted it, else from its calls."""
+    if isinstance(ours.get("actions"), list):
+        return ours["actions"], text_of(ours.get("error_code"), 40)
+    actions = _actions(calls)
+    return actions, "" if actions else ("no_actions" if calls else "no_call")
 
 
 def _actions(calls: list[dict[str, str]]) -> list[Any]:

@@ -23,11 +23,10 @@ from engine.rollout.policies import ScriptedPolicy
 from engine.serve.recorder import recording
 from engine.traces.codec import decode_trace
 from engine.traces.record import Turn
-from engine.train.grpo import collate, score
-from engine.train.rl_play import Sample
 from engine.train.rl_remote import attach
 from tests.engine.jobs.processes import events, start
 from tests.engine.train.players import (
+    logprob_distance,
     make_player,
     make_trainer,
     plan_of,
@@ -96,16 +95,7 @@ def test_the_ids_sampled_for_a_task_app_are_the_ids_trained(
     played = trainer.player.play(1, notes.store)
     assert played.n_unmatched == 0
     assert all(trace.verified for trace in played.traces)
-    samples = [
-        Sample(turn.prompt_ids, turn.completion_ids, turn.logprobs, 1.0, "")
-        for trace in played.traces
-        for turn in trace.turns
-    ]
-    assert len(samples) > 20
-    batch = collate(samples, int(trainer.policy.tokenizer.pad_token_id))
-    scores = score(trainer.policy.model, batch, plan.temperature)
-    distance = (scores.logprobs.detach() - batch.old) * batch.mask
-    assert float(distance.abs().max()) < 1e-3
+    assert logprob_distance(trainer, played.traces) < 1e-3
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ from engine.train.samplers import VllmSampler
 from engine.train.vllm_process import LOG, Places, VllmProcess, share_gpus
 from tests.engine.jobs.processes import events, start, wait_for
 from tests.engine.train.players import make_player, make_trainer, plan_of, rl_config, rl_directory
-from tests.servers.vllm_server import BASE, Running, serve_vllm
+from tests.servers.vllm_process import Running, serve_vllm
+from tests.servers.vllm_server import BASE
 
 RATE = 1e-2  # so large that old weights are told from new ones
 

@@ -24,7 +24,39 @@ from engine.traces.record import EpisodeSummary, Step, Trace, Turn
 def make_trace(n_turns: int = 5, n_steps: int = 20) -> Trace:
     """An episode with every field set, text that is hard to store, and repeating prompts."""
     rng = random.Random(7)
-    summary = EpisodeSummary(
+    system = {"role": "system", "content": "rules\0 🌲 \ud800 ‮"}
+    turns = [
+        Turn(
+            index=index,
+            messages=[system, {"role": "user", "content": f"step {index}"}],
+            content="",
+            raw_calls=[{"id": "c", "name": "interact_many", "arguments": '{"actions": ["do"]}'}],
+            actions=["do"] * 4,
+            model_ms=0.1 + 0.2,
+            prompt_ids=[1, 2, 2**31],
+            completion_ids=[3],
+            logprobs=[-1 / 3],
+            pieces=["\ufffd"],
+        )
+        for index in range(n_turns)
+    ]
+    steps = [
+        Step(index // 4, "do", 0.5, rng.randbytes(90 + index), f"{index:016x}", ("wake_up",))
+        for index in range(n_steps)
+    ]
+    return Trace(
+        make_summary(n_turns, n_steps),
+        {"difficulty": "easy"},
+        [{"type": "function"}],
+        b"v0",
+        "0" * 16,
+        turns,
+        steps,
+    )
+
+
+def make_summary(n_turns: int, n_steps: int) -> EpisodeSummary:
+    return EpisodeSummary(
         task="crafter",
         world_version="crafter-1.8.3+d1",
         seed=3,
@@ -51,29 +83,6 @@ def make_trace(n_turns: int = 5, n_steps: int = 20) -> Trace:
         duration_s=1 / 3,
         final_hash="ab" * 8,
         unlocks=[{"name": "collect_wood", "step": 3, "turn": 0}],
-    )
-    system = {"role": "system", "content": "rules\0 🌲 \ud800 ‮"}
-    turns = [
-        Turn(
-            index=index,
-            messages=[system, {"role": "user", "content": f"step {index}"}],
-            content="",
-            raw_calls=[{"id": "c", "name": "interact_many", "arguments": '{"actions": ["do"]}'}],
-            actions=["do"] * 4,
-            model_ms=0.1 + 0.2,
-            prompt_ids=[1, 2, 2**31],
-            completion_ids=[3],
-            logprobs=[-1 / 3],
-            pieces=["\ufffd"],
-        )
-        for index in range(n_turns)
-    ]
-    steps = [
-        Step(index // 4, "do", 0.5, rng.randbytes(90 + index), f"{index:016x}", ("wake_up",))
-        for index in range(n_steps)
-    ]
-    return Trace(
-        summary, {"difficulty": "easy"}, [{"type": "function"}], b"v0", "0" * 16, turns, steps
     )
 
 

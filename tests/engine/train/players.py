@@ -6,6 +6,7 @@ Made once a session: a few seconds of imitating random play.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.traces.record import Trace
 from engine.train.base import play_records
 from engine.train.card import Card, write_final
 from engine.train.data import encode_records
+from engine.train.grpo import Sample, collate, score
 from engine.train.model import Size, make_model
 from engine.train.policy import load_policy
 from engine.train.rl import RlTrainer
@@ -148,3 +150,19 @@ def make_trainer(
     if resume:
         trainer.resume(resume)
     return trainer, notes
+
+
+def logprob_distance(trainer: RlTrainer, traces: Sequence[Trace]) -> float:
+    """How far the trained model's log probabilities of the sampled ids are from the sampler's.
+
+    Nothing is encoded again. Fails when the games hold too few turns to say anything.
+    """
+    samples = [
+        Sample(turn.prompt_ids, turn.completion_ids, turn.logprobs, 1.0, "")
+        for trace in traces
+        for turn in trace.turns
+    ]
+    assert len(samples) > 20
+    batch = collate(samples, int(trainer.policy.tokenizer.pad_token_id))
+    scores = score(trainer.policy.model, batch, trainer.plan.temperature)
+    return float(((scores.logprobs.detach() - batch.old) * batch.mask).abs().max())

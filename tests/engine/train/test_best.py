@@ -10,7 +10,8 @@ import torch
 from engine.train.batches import collate
 from engine.train.best import Best
 from engine.train.data import encode_records
-from engine.train.sft import Options, measure, train
+from engine.train.sft import Options, train
+from engine.train.validation import measure
 from tests.engine.train.cast import Silent, lessons, tiny_model, tiny_tokenizer
 
 TOKENIZER = tiny_tokenizer()

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.train.grpo import collate, score
 from engine.train.rl import RlTrainer
-from engine.train.rl_play import Sample, trained_turns, training_seeds
-from tests.engine.train.players import make_trainer, rl_plan
+from engine.train.rl_play import trained_turns, training_seeds
+from tests.engine.train.players import logprob_distance, make_trainer, rl_plan
 
 pytestmark = pytest.mark.slow
 
@@ -27,16 +26,7 @@ def test_the_ids_sampled_in_games_are_the_ids_trained(
     plan = rl_plan(lockstep=lockstep)
     trainer, notes = make_trainer(plan, player, tmp_path)
     played = trainer.player.play(1, notes.store)
-    samples = [
-        Sample(turn.prompt_ids, turn.completion_ids, turn.logprobs, 1.0, "")
-        for trace in played.traces
-        for turn in trace.turns
-    ]
-    assert len(samples) > 20
-    batch = collate(samples, int(trainer.policy.tokenizer.pad_token_id))
-    scores = score(trainer.policy.model, batch, plan.temperature)
-    distance = (scores.logprobs.detach() - batch.old) * batch.mask
-    assert float(distance.abs().max()) < 1e-3
+    assert logprob_distance(trainer, played.traces) < 1e-3
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(player: Path, tmp_path: Path) -> None:
