@@ -92,11 +92,12 @@ class Job:
     values: dict[str, Any] = field(default_factory=dict)
     _folders: dict[str, _Folder] = field(default_factory=dict, init=False, repr=False)
 
-    def write_file(self, path: str, content: Content) -> FileData:
+    def write_file(self, path: str, content: Content, *, durable: bool = True) -> FileData:
         """Write a file below the directory: complete under its name, or not there at all.
 
         content: bytes, text, or a function that writes into a binary file. May be called from any
-        thread, once a path. Raises StorageError: disk full, or a path that leaves the directory.
+        thread, once a path. Not durable: a power failure may tear it, which its hash tells; for
+        what can be made again. Raises StorageError: disk full, or a path that leaves the directory.
         """
         folder, name = self._place(path)
         target, staged = f"{folder.path}/{name}", f"{folder.path}/.{name}.part"
@@ -108,10 +109,12 @@ class Job:
                 else:
                     file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             digest, size = _hash(staged, content)
             os.replace(staged, target)
-            folder.sync()
+            if durable:
+                folder.sync()
         except OSError as err:
             with contextlib.suppress(OSError):
                 os.unlink(staged)

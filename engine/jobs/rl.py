@@ -58,7 +58,8 @@ class JobReporter:
             return
         path = f"traces/{key.policy_version}-{key.seed}-{key.repeat}{SUFFIX}"
         file = await asyncio.get_running_loop().run_in_executor(
-            self.writer, lambda: self.job.write_file(path, encode_trace(trace))
+            self.writer,
+            lambda: self.job.write_file(path, encode_trace(trace), durable=False),
         )
         self.job.events.write("episode", {"summary": trace.summary.to_json(), "payload": file})
 

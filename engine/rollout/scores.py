@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -130,9 +131,15 @@ def _resample(values: tuple[float, ...], seed: int) -> Interval:
     Kept, since a run asks for the same values as achievements and as reward.
     """
     n = len(values)
-    drawn = random.Random(seed).choices(values, k=N_RESAMPLES * n)
-    means = sorted(sum(drawn[start : start + n]) / n for start in range(0, len(drawn), n))
+    drawn = iter(itemgetter(*_places(n, seed))(values))
+    means = sorted(sum(resample) / n for resample in zip(*[drawn] * n, strict=True))
     return Interval(_quantile(means, 0.025), _quantile(means, 0.975))
+
+
+@lru_cache(maxsize=4)
+def _places(n: int, seed: int) -> tuple[int, ...]:
+    """Which of n values stand in the 2,000 resamples, one behind the other."""
+    return tuple(random.Random(seed).choices(range(n), k=N_RESAMPLES * n))
 
 
 def _expand(values: Sequence[float], mean: float) -> Interval:
