@@ -59,6 +59,7 @@ urlpatterns = [
     path("traces/first/", traces.first, name="trace-first"),
     path("traces/<int:trace_id>/", traces.trace_page, name="trace"),
     path("traces/<int:trace_id>/steps/", traces.steps, name="trace-steps"),
+    path("traces/<int:trace_id>/turns/", traces.turns, name="trace-turns"),
     path("traces/<int:trace_id>/turns/<int:index>/", traces.turn, name="trace-turn"),
     path("traces/<int:trace_id>/_verified/", traces.verified, name="trace-verified"),
     path("traces/<int:trace_id>/_forks/", traces.forks, name="trace-forks"),

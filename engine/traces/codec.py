@@ -44,6 +44,13 @@ _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 T = TypeVar("T")
 
 
+class Moment(NamedTuple):
+    """Where a game stands after some steps: the turn that made the last one, and the picture."""
+
+    turn: int
+    view: bytes
+
+
 class StepsPart(NamedTuple):
     """What replay and drawing need: no prompt, no answer."""
 
@@ -51,6 +58,14 @@ class StepsPart(NamedTuple):
     first_view: bytes
     first_hash: str
     steps: list[Step]
+
+
+class TurnsPart(NamedTuple):
+    """Some turns of a game of `n_turns`, from number `first` on, without their prompts."""
+
+    n_turns: int
+    first: int
+    turns: list[Turn]
 
 
 def encode_trace(trace: Trace) -> bytes:
@@ -133,20 +148,58 @@ def read_steps(data: bytes) -> StepsPart:
     return StepsPart(options, views[0], first_hash, steps)
 
 
-def read_turns(data: bytes, *, messages: bool = True) -> list[Turn]:
-    """The model calls; with `messages=False` their prompts stay packed and are empty lists."""
+def read_moment(data: bytes, step: int) -> Moment:
+    """The moment after `step` steps (0: the fresh world; beyond the end: the end)."""
+    columns = _object(data, "steps")
+    views = _split(_section(data, "views"), columns.get("view_sizes"))
+    turns = _build(list[int], columns.get("turn"), "turns of its steps")
+    if len(turns) != len(views) - 1:
+        raise _odd("its step columns differ in length")
+    at = max(0, min(step, len(turns)))
+    return Moment(turns[at - 1] if at else 0, views[at])
+
+
+def read_turns(data: bytes) -> list[Turn]:
+    """The model calls with their prompts."""
+    rows, tokens = _turn_rows(data)
+    pool = _load(data, "messages")
+    return [_turn(rows, tokens, index, pool) for index in range(len(rows))]
+
+
+def read_turn(data: bytes, index: int) -> Turn | None:
+    """One model call with its prompt; None when there is none of this index."""
+    rows, tokens = _turn_rows(data)
+    if not 0 <= index < len(rows):
+        return None
+    return _turn(rows, tokens, index, _load(data, "messages"))
+
+
+def read_turn_page(data: bytes, turn: int, size: int) -> TurnsPart:
+    """The page of `size` turns that holds `turn` (the last page for a turn beyond the end).
+
+    Their prompts stay packed and are empty lists; the other turns are not built.
+    """
+    rows, tokens = _turn_rows(data)
+    first = max(0, min(turn, len(rows) - 1)) // size * size
+    page = range(len(rows))[first : first + size]
+    return TurnsPart(len(rows), first, [_turn(rows, tokens, index, None) for index in page])
+
+
+def _turn_rows(data: bytes) -> tuple[list[dict[str, Any]], list[list[list[Any]]]]:
     rows = _build(list[dict[str, Any]], _load(data, "turns"), "turns")
     tokens = _build(list[list[list[Any]]], _load(data, "tokens"), "tokens")
-    pool = _load(data, "messages") if messages else []
-    if len(tokens) != len(rows) or not isinstance(pool, list):
+    if len(tokens) != len(rows):
         raise _odd("its turns and tokens differ in number")
-    turns = []
-    for index, (row, ids) in enumerate(zip(rows, tokens, strict=True)):
-        links = row.pop("message_links", [])
-        row["messages"] = _follow(links, pool, index) if messages else []
-        row.update(zip(_TOKEN_FIELDS, ids, strict=False))
-        turns.append(_build(Turn, row, f"turn {index}"))
-    return turns
+    return rows, tokens
+
+
+def _turn(rows: list[dict[str, Any]], tokens: list[list[list[Any]]], index: int, pool: Any) -> Turn:
+    """One turn of the columns; `pool` are the messages of all of them, None to leave them out."""
+    row = rows[index]
+    links = row.pop("message_links", [])
+    row["messages"] = [] if pool is None else _follow(links, pool, index)
+    row.update(zip(_TOKEN_FIELDS, tokens[index], strict=False))
+    return _build(Turn, row, f"turn {index}")
 
 
 def measure(data: bytes) -> dict[str, int]:
@@ -196,9 +249,11 @@ def _identity(message: dict[str, Any]) -> str | tuple[str, str]:
     return json.dumps(message)
 
 
-def _follow(links: Any, pool: list[Any], index: int) -> list[Any]:
-    valid = isinstance(links, list) and all(
-        isinstance(link, int) and 0 <= link < len(pool) for link in links
+def _follow(links: Any, pool: Any, index: int) -> list[Any]:
+    valid = (
+        isinstance(pool, list)
+        and isinstance(links, list)
+        and all(isinstance(link, int) and 0 <= link < len(pool) for link in links)
     )
     if not valid:
         raise _odd(f"turn {index} names a message that is not there")

@@ -13,6 +13,7 @@ const BEHAVIOURS = {
   "data-view": "./thumbs.js",
   "data-wall": "./wall.js",
   "data-replay": "./replay.js",
+  "data-transcript": "./turns.js",
   "data-duel": "./duel.js",
   "data-list": "./list.js",
   "data-log": "./log.js",

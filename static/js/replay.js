@@ -14,8 +14,11 @@ const STEPS_A_SECOND = 2;
 /** @param {HTMLElement} root */
 export function start(root) {
   const replay = new Replay(root);
-  onSprites(() => replay.load());
+  onSprites(() => replay.open());
+  replay.load();
 }
+
+const sprites = new Promise(onSprites);
 
 class Replay {
   /** @param {HTMLElement} root */
@@ -47,16 +50,22 @@ class Replay {
     document.addEventListener("sse:again", () => this.following && this.load());
   }
 
+  /** The picture that came with the page, until the steps are there. */
+  open() {
+    if (!this.steps.length) this.draw(this.canvas.dataset.now);
+  }
+
   /** Fetch all steps, then stand where the address says. */
   async load() {
     const answer = await fetch(this.root.dataset.replay, { headers: { Accept: "application/json" } });
     if (!answer.ok) return;
     const { first_view: first, steps } = await answer.json();
+    await sprites;
     this.steps = [{ turn: -1, action: "", reward: 0, view: first, unlocked: [] }, ...steps];
     const asked = new URLSearchParams(location.search).get("step");
     this.stretch();
     this.root.dataset.ready = "yes";
-    this.seek(asked === null && this.following ? this.last : Number(asked ?? 0), false);
+    this.seek(asked === null && this.following ? this.last : Number(asked ?? this.range.value), false);
   }
 
   get last() {
@@ -95,8 +104,7 @@ class Replay {
     if (!this.steps.length) return;
     this.at = Math.max(0, Math.min(this.last, Math.round(step) || 0));
     const now = this.steps[this.at];
-    drawView(this.canvas, now.view);
-    drawVitals(this.part("vitals"), readView(now.view));
+    this.draw(now.view);
     this.range.value = String(this.at);
     this.part("where").textContent = `step ${this.at} of ${this.last}`;
     this.part("action").textContent = now.action ? now.action.replaceAll("_", " ") : "the fresh world";
@@ -106,6 +114,12 @@ class Replay {
     const forkStep = this.part("fork-step");
     if (forkStep && document.activeElement !== forkStep) forkStep.value = String(this.at);
     if (share) this.share();
+  }
+
+  /** @param {string} view */
+  draw(view) {
+    drawView(this.canvas, view);
+    drawVitals(this.part("vitals"), readView(view));
   }
 
   /** Keep the address in step, at most a few times a second (browsers limit it). */

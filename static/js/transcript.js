@@ -1,5 +1,7 @@
 // The transcript beside a replay: marks the turn and action that the game shows, and seeks on click.
 
+import { fetchTurn } from "./turns.js";
+
 export class Transcript {
   /** @param {HTMLElement} root @param {(step: number) => void} seek */
   constructor(root, seek) {
@@ -17,7 +19,9 @@ export class Transcript {
   /** @param {number} turn @param {number} step */
   show(turn, step) {
     if (!this.pane) return;
-    const node = this.pane.querySelector(`[data-turn="${turn}"]`);
+    this.asked = [turn, step];
+    const node = this.find(turn);
+    if (!node && turn >= 0) this.wait(turn);
     if (node !== this.turn) {
       this.turn?.classList.remove("now");
       node?.classList.add("now");
@@ -29,13 +33,23 @@ export class Transcript {
     this.action?.classList.add("now");
   }
 
+  /** @param {number} turn @returns {HTMLElement | null} */
+  find(turn) {
+    return this.pane.querySelector(`[data-turn="${turn}"]`);
+  }
+
+  /** The turn is not in the page yet: show what the game shows by the time that it is.
+   * @param {number} turn */
+  async wait(turn) {
+    await fetchTurn(this.pane, turn);
+    if (this.find(this.asked[0])) this.show(...this.asked);
+  }
+
   /** Scroll the pane, never the page. @param {HTMLElement} node */
   bring(node) {
     const pane = this.pane;
     if (pane.scrollHeight <= pane.clientHeight + 4) return;
-    const top = node.offsetTop - pane.offsetTop;
-    if (top < pane.scrollTop || top + node.offsetHeight > pane.scrollTop + pane.clientHeight) {
-      pane.scrollTop = top - 12;
-    }
+    const [box, frame] = [node.getBoundingClientRect(), pane.getBoundingClientRect()];
+    if (box.top < frame.top || box.bottom > frame.bottom) pane.scrollTop += box.top - frame.top - 12;
   }
 }

@@ -13,6 +13,13 @@ from tests.servers.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SOON = 60_000  # ms; two busy cores
+LONG_GAME = """
+type = "rollout"
+provider = "builtin"
+model = "guide"
+seeds = [500]
+max_turns = 130
+"""
 
 
 def test_a_wrong_password_says_so_and_keeps_the_user(browser, instance) -> None:
@@ -111,6 +118,23 @@ def test_a_step_in_the_address_opens_that_moment(page: Page, played: dict[str, i
     _open_best_trace(page, played["guide"])
     page.goto(page.url.split("?")[0] + "?step=7")
     expect(page.locator("[data-part=where]")).to_contain_text("step 7 of")
+
+
+def test_far_turns_of_a_long_game_come_when_the_replay_goes_there(page: Page, instance) -> None:
+    run = instance.call("POST", "/api/v1/runs", {"toml": LONG_GAME, "launch": True})["id"]
+    wait_until(lambda: instance.state_of(run) == "succeeded", "a long game", 120)
+    _open_best_trace(page, run)
+    turns, now = page.locator(".turn"), page.locator(".turn.now")
+    expect(turns).to_have_count(50)
+    page.keyboard.press("End")
+    expect(now).to_have_id("turn-129")
+    expect(now).to_be_in_viewport()
+    page.locator(".transcript").evaluate("node => (node.scrollTop = 6000)")
+    expect(page.locator("#turn-60")).to_be_in_viewport()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(now).to_have_id("turn-0")
+    expect(now).to_be_in_viewport()
 
 
 def test_a_turn_shows_what_the_model_saw(page: Page, played: dict[str, int]) -> None:

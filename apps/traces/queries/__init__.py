@@ -20,12 +20,14 @@ from apps.traces.queries.payload import (
     live_steps,
     load_payload,
     load_trace,
+    load_turn,
     load_turns,
 )
 from apps.traces.queries.rewards import grpo_iteration, reward_bins
 from apps.traces.queries.scores import run_scores, unlocks_of
 from apps.traces.queries.sessions import load_session, session_of
 from apps.traces.queries.tokens import sampled_tokens
+from apps.traces.queries.transcript import load_transcript, load_turn_page
 
 __all__ = [
     "ORDERS",
@@ -51,6 +53,9 @@ __all__ = [
     "load_payload",
     "load_session",
     "load_trace",
+    "load_transcript",
+    "load_turn",
+    "load_turn_page",
     "load_turns",
     "reward_bins",
     "run_scores",

@@ -13,7 +13,7 @@ from apps.runs import storage
 from apps.runs.models import LiveView, Run
 from apps.traces.models import Episode
 from engine.errors import StorageError
-from engine.traces.codec import decode_trace, read_steps, read_turns
+from engine.traces.codec import decode_trace, read_steps, read_turn, read_turns
 from engine.traces.record import EpisodeKey, Step, Trace, Turn
 
 MAX_PAYLOAD = 128 * 1024 * 1024
@@ -33,9 +33,14 @@ def load_trace(episode: Episode) -> Trace:
     return decode_trace(load_payload(episode))
 
 
-def load_turns(episode: Episode, *, messages: bool = True) -> list[Turn]:
-    """The model calls; with `messages=False` without their prompts, far less to unpack."""
-    return read_turns(load_payload(episode), messages=messages)
+def load_turns(episode: Episode) -> list[Turn]:
+    """The model calls with their prompts."""
+    return read_turns(load_payload(episode))
+
+
+def load_turn(episode: Episode, index: int) -> Turn | None:
+    """One model call with its prompt; None when there is none of this index."""
+    return read_turn(load_payload(episode), index)
 
 
 def find_opening(*, project: Project, model: str, task: str) -> Opening | None:

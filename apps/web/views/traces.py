@@ -110,18 +110,17 @@ def _chosen_query(chosen: Sequence[Episode]) -> str:
 @page()
 def trace_page(request: PageRequest, trace_id: int) -> HttpResponse:
     found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
-    turns = queries.load_turns(found.episode, messages=False)
+    step, turn = whole_of(request.GET, "step"), whole_of(request.GET, "from")
     n_achievements = len(found.achievements)
     project_id, name = request.actor.project.pk, found.episode.model
     model = find_model(project_id, name) if name else None
     base = model.base.model_id if model and model.base else None
     context = {
         **_forks(found),
-        "turns": turns,
+        "transcript": queries.load_transcript(found.episode, step=step, turn=turn),
         "n": n_achievements,
         "problem": problem_of(found.episode.final_view),
         "unseen": found.episode.world_version == WORLD,  # imported, and we have no pictures
-        "at_step": min(whole_of(request.GET, "step") or 0, found.episode.n_steps),
         "checkpoint": model,
         "base": base,
         "models": [*SCRIPTED, *(each for each in list_model_ids(project_id) if each != base)],
@@ -183,17 +182,28 @@ def steps(request: PageRequest, trace_id: int) -> JsonResponse:
 
 @require_safe
 @page()
+def turns(request: PageRequest, trace_id: int) -> HttpResponse:
+    """A page of the transcript: fetched when somebody comes near it."""
+    found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
+    first = whole_of(request.GET, "from") or 0
+    if not request.htmx:
+        return go(request, f"/traces/{trace_id}/?from={first}")
+    page = queries.load_turn_page(found.episode, first)
+    return draw(request, "traces/_turns.html", {"episode": found.episode, "page": page})
+
+
+@require_safe
+@page()
 def turn(request: PageRequest, trace_id: int, index: int) -> HttpResponse:
     """What was sent and what came back, in full: fetched when somebody opens a turn."""
     found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
-    turns = queries.load_turns(found.episode)
-    if not 0 <= index < len(turns):
+    turn = queries.load_turn(found.episode, index)
+    if turn is None:
         raise not_found("turn", index)
-    tokens = queries.sampled_tokens(turns[index])
+    tokens = queries.sampled_tokens(turn)
     context = {
-        "turn": turns[index],
+        "turn": turn,
         "episode": found.episode,
-        "n_turns": len(turns),
         "tokens": tokens,
         "trained": found.episode.run.kind == "rl",
     }

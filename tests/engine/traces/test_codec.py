@@ -14,8 +14,11 @@ from engine.traces.codec import (
     decode_trace,
     encode_trace,
     measure,
+    read_moment,
     read_steps,
     read_summary,
+    read_turn,
+    read_turn_page,
     read_turns,
 )
 from engine.traces.record import EpisodeSummary, Step, Trace, Turn
@@ -102,9 +105,20 @@ def test_pieces_are_the_same_as_the_whole():
     assert read_summary(data) == trace.summary
     assert read_steps(data).steps == trace.steps
     assert read_turns(data) == trace.turns
-    bare = read_turns(data, messages=False)
-    assert [turn.messages for turn in bare] == [[]] * len(trace.turns)
-    assert bare[0].raw_calls == trace.turns[0].raw_calls
+    assert read_turn(data, 1) == trace.turns[1]
+    assert read_turn(data, len(trace.turns)) is None
+    assert read_moment(data, 0) == (0, trace.first_view)
+    assert read_moment(data, 10**9) == (trace.steps[-1].turn, trace.steps[-1].view)
+
+
+def test_a_page_of_turns_is_the_one_that_holds_a_turn():
+    trace = make_trace(n_turns=7, n_steps=0)
+    data = encode_trace(trace)
+    for turn, first, n in ((0, 0, 3), (2, 0, 3), (5, 3, 3), (6, 6, 1), (99, 6, 1)):
+        part = read_turn_page(data, turn, 3)
+        assert (part.n_turns, part.first, len(part.turns)) == (7, first, n)
+        assert part.turns[0].raw_calls == trace.turns[first].raw_calls
+        assert part.turns[0].messages == []
 
 
 def test_a_repeated_prompt_is_stored_once():
