@@ -25,6 +25,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from bench.figures import Figures
 from bench.pages import prepare
+from engine.events import EventWriter, ViewData
 from engine.rollout.views import LiveViews
 from engine.tasks.crafter.rules import ACTIONS
 from engine.tasks.crafter.task import CrafterTask
@@ -66,7 +67,8 @@ class Game(NamedTuple):
 
 def record(n_steps: int) -> list[Game]:
     """Really played games of at least so many steps, by chance."""
-    task, chance, games = CrafterTask(), random.Random(0), []
+    task, chance = CrafterTask(), random.Random(0)
+    games: list[Game] = []
     seed = 800_000
     while len(games) < N_GAMES:
         seed += 1
@@ -86,11 +88,13 @@ def record(n_steps: int) -> list[Game]:
 
 def publish(directory: Path, games: list[Game]) -> None:
     """Be the engine: play the record in its time; when each step was, and the CPU, go to a file."""
-    from engine.events import EventWriter
-
     writer = EventWriter(directory)
     played: dict[str, float] = {}
-    views = LiveViews(lambda data: writer.write("view", data), "recorded")
+
+    def emit(data: ViewData) -> None:
+        writer.write("view", data)
+
+    views = LiveViews(emit, "recorded")
 
     async def play(game: Game, delay_s: float) -> None:
         views.begin(game.key, game.first, ())
@@ -126,7 +130,7 @@ def work(home: Path, directory: Path) -> None:
     from apps.runs.models import ShardState
     from apps.runs.services import check_lease, finish_shard, renew_lease
     from apps.worker.keeper import LeaseKeeper
-    from apps.worker.supervise import POLL_S
+    from apps.worker.supervise import pause_s
 
     claim = _claim()
     source = Source(claim.attempt_id, directory)
@@ -135,8 +139,9 @@ def work(home: Path, directory: Path) -> None:
     began, cpu = time.monotonic(), time.process_time()
     with LeaseKeeper(lambda: renew_lease(claim), lambda: check_lease(claim)):
         while not (directory / "published.json").exists():
-            if not ingest_ready(source, claim):
-                time.sleep(POLL_S)
+            spent = time.thread_time()
+            n_events = ingest_ready(source, claim)
+            time.sleep(pause_s(n_events, time.thread_time() - spent))
         share = (time.process_time() - cpu) / (time.monotonic() - began)
         finish_shard(claim, ShardState.CANCELLED)
     (directory / "worked.json").write_text(json.dumps(share))

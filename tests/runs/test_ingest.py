@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.runs import storage
 from apps.runs.ingest import Source, ingest_batch, ingest_ready
@@ -204,6 +206,31 @@ def test_a_live_row_stays_small_and_no_view_is_lost(claim, source, writer):
     writer.write("view", view(0, 2))  # a new attempt
     ingest_ready(source, claim)
     assert live_steps(row.run, json.loads(row.key))["n_steps"] == 1
+
+
+def test_a_batch_of_pictures_alone_leaves_the_run_and_its_sequence_alone(claim, source, writer):
+    writer.log("hello")
+    ingest_ready(source, claim)
+    writer.write("view", view(0, 1))
+    writer.write("view", view(1, 2))
+    with CaptureQueriesContext(connection) as asked:
+        assert ingest_ready(source, claim) == 2
+    assert not [q for q in asked.captured_queries if 'FROM "runs_run"' in q["sql"]]
+    assert LiveView.objects.get().version == 2
+    writer.write("view", view(3, 1))
+    writer.log("again")
+    ingest_ready(source, claim)
+    assert LiveView.objects.get().data["views"] == ["v0", "v1", "v2", "v3"]
+    assert list(Event.objects.filter(type="log").values_list("seq", flat=True)) == [3, 4]
+
+
+def test_pictures_of_an_attempt_that_was_replaced_are_refused(claim, source, writer):
+    writer.write("view", view(0, 1))
+    expire_lease(claim)
+    requeue_lost()
+    with pytest.raises(LeaseLost):
+        ingest_ready(source, claim)
+    assert not LiveView.objects.exists()
 
 
 def test_views_of_a_new_attempt_start_afresh(claim, source, writer):

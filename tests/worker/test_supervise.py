@@ -11,17 +11,26 @@ import pytest
 from django.db import connection
 from django.utils.timezone import now
 
+from apps.runs.ingest import MAX_EVENTS
 from apps.runs.models import Attempt, Event, MetricPoint, Need, Run, RunState, Shard, ShardState
 from apps.runs.queries import list_events
 from apps.runs.services import cancel_run, claim_shard, requeue_lost
 from apps.worker.rundir import directory_of
-from apps.worker.supervise import supervise
+from apps.worker.supervise import MAX_POLL_S, POLL_S, pause_s, supervise
 from engine.events import EventWriter
 from tests.faults.plant import engines
 from tests.runs.conftest import expire_lease
 from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize(
+    ("n_events", "spent_s", "pause"),
+    [(0, 0.0, POLL_S), (64, 0.006, 0.2), (64, 0.5, MAX_POLL_S), (MAX_EVENTS, 0.5, 0.0)],
+)
+def test_a_worker_looks_less_often_the_more_a_look_costs(n_events, spent_s, pause):
+    assert pause_s(n_events, spent_s) == pytest.approx(pause)
 
 
 class Supervised:

@@ -6,13 +6,14 @@ before the transaction, rows are made in it (`batch.py`), what the runs keep the
 `rows.py`, `metrics.py` and `views.py`.
 """
 
-from apps.runs.ingest.batch import Source, ingest_batch, ingest_ready
+from apps.runs.ingest.batch import MAX_EVENTS, Source, ingest_batch, ingest_ready
 from apps.runs.ingest.context import CURVES, HANDLERS, Handler, IngestContext
 from apps.runs.ingest.metrics import add_values
 
 __all__ = [
     "CURVES",
     "HANDLERS",
+    "MAX_EVENTS",
     "Handler",
     "IngestContext",
     "Source",

@@ -109,6 +109,9 @@ def ingest_batch(
     unreadable: Sequence[Unreadable] = (),
 ) -> None:
     """Store `events`, which end at byte `offset`; those stored before are skipped."""
+    if events and not unreadable and all(event.type == "view" for event in events):
+        _show(source, events, offset, claim)
+        return
     keys: dict[str, str] = {}
     events = store_files(source.directory, events, keys)
     with transaction.atomic():
@@ -122,6 +125,22 @@ def ingest_batch(
         _tell(run, attempt, unreadable)
         seq = new[-1].seq if new else attempt.ingested_seq
         Attempt.objects.filter(pk=attempt.pk).update(ingested_seq=seq, ingested_offset=offset)
+
+
+def _show(source: Source, views: list[Event], offset: int, claim: Claim) -> None:
+    """Take in a batch of nothing but pictures, as four of five are while games play.
+
+    They have no place in the run's events: its row is neither read nor locked, the shard's is.
+    """
+    with transaction.atomic():
+        guard(claim)
+        attempt = Attempt.objects.filter(pk=source.attempt_id)
+        seq = attempt.values_list("ingested_seq", flat=True).get()
+        new = _in_order(views, seq)
+        if new:
+            merge_views(claim.run_id, claim.shard_id, new)
+            bell.ring("live")
+        attempt.update(ingested_seq=new[-1].seq if new else seq, ingested_offset=offset)
 
 
 def _tell(run: Run, attempt: Attempt, unreadable: Sequence[Unreadable]) -> None:
@@ -155,8 +174,8 @@ def _store(context: IngestContext, events: list[Event]) -> None:
         if type_ in HANDLERS:
             HANDLERS[type_](context, some)
     add_points(context, by_type.get("metric", []))
-    merge_views(context, by_type.get("view", []))
-    drop_views(context, by_type.get("episode", []))
+    merge_views(context.run.pk, context.shard.pk, by_type.get("view", []))
+    drop_views(context.run.pk, by_type.get("episode", []))
     add_artifacts(context, by_type.get("artifact", []))
     keep_progress(context, by_type.get("progress", []))
     keep_result(context, by_type.get("result", []))

@@ -127,7 +127,7 @@ def _held(claim: Claim) -> QuerySet[Shard]:
 
 def guard(claim: Claim) -> None:
     """Lock the shard's row for the rest of the transaction. Raises LeaseLost if it is not ours."""
-    if _held(claim).select_for_update().only("id").first() is None:
+    if not _held(claim).select_for_update().values_list("pk"):
         raise LeaseLost(f"Attempt {claim.token} of shard {claim.shard_id} was replaced by another.")
 
 
