@@ -57,7 +57,7 @@ class PlayConfig(Section):
     given."""
     observation: Observation = "map"
     """What the model reads: map (the whole 9×7 view), compact (short facts, for small models),
-    synth (Synth's format)."""
+    synth (Synth's format); where none is given, what it was made to read, else map."""
     difficulty: Difficulty | None = None
     """How rough the world is; normal where none is given."""
     split: Literal["train", "validation", "test"] | None = None

@@ -65,7 +65,8 @@ class RlRollout(Section):
     policy_config: PolicySection = PolicySection()
     """The policy's part."""
     observation: Observation = "map"
-    """How the game is shown: map, compact (for small models), or synth."""
+    """How the game is shown: map, compact (for small models), or synth; where none is given, what
+    the model was made to read, else map."""
     seed_start: int = Field(1_000_000, ge=0, lt=2**31)
     """First training world; every group takes the next one that is not in evaluation.seeds."""
     max_turns: int = Field(10, ge=1, le=1000)

@@ -23,7 +23,7 @@ class BaseConfig(Section):
     task: str = "crafter"
     """The task app whose form it learns."""
     observation: Observation = "compact"
-    """What it reads; a run with this model should use the same."""
+    """What it reads; runs with this model show the same, unless they say another."""
     difficulty: Difficulty | None = None
     """How rough its worlds or hard its problems are; normal where none is given."""
     math: MathSection | None = None

@@ -15,6 +15,7 @@ from apps.launch.services.forks import complete_fork
 from apps.launch.services.generators import find_generator
 from apps.launch.services.machine import code_version, this_machine
 from apps.launch.services.names import Found, find_base, find_data, find_policy
+from apps.launch.services.reading import observation_of
 from apps.launch.services.task_apps import find_task_app, find_training_app
 from apps.runs.models import Config, Need, Run
 from apps.runs.services import InputPlan, ShardPlan, create_run
@@ -25,9 +26,11 @@ from engine.config import (
     Play,
     PlayConfig,
     RlConfig,
+    Section,
     SftConfig,
     resolve,
 )
+from engine.config.play_sections import is_math
 from engine.tasks import canonical_name, world_of
 
 
@@ -84,7 +87,7 @@ def plan_run(*, project: Project, user: User | None, loaded: Loaded, dry: bool =
     if original is not None:
         plan.add("original", original)
     if isinstance(config, PlayConfig):
-        _plan_play(plan, project, config.play())
+        _plan_play(plan, project, config)
     elif isinstance(config, SftConfig):
         _plan_sft(plan, config, partial(find_data, project, user, dry=dry), project)
     elif isinstance(config, RlConfig):
@@ -161,7 +164,8 @@ def split_episodes(play: Play) -> list[ShardPlan]:
     return plans
 
 
-def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
+def _plan_play(plan: RunPlan, project: Project, config: PlayConfig) -> None:
+    play = config.play()
     found = find_policy(project, play)
     plan.add("policy", found)
     task_app = find_task_app(project, play, found)
@@ -169,6 +173,8 @@ def _plan_play(plan: RunPlan, project: Project, play: Play) -> None:
         plan.add("task_app", task_app)
     plan.model = play.model
     plan.task = plan.resolved["task"] = canonical_name(play.task)
+    if task_app is None:
+        _show_as_trained(plan, config, plan.resolved, found)
     plan.shards = split_episodes(play)
     plan.retry_budget = play.limits.retries
     if plan.kind == "eval" and found.checkpoint is not None:
@@ -219,6 +225,8 @@ def _plan_rl(plan: RunPlan, project: Project, config: RlConfig) -> None:
         plan.add("vllm", generator)
     plan.warnings += check_fit(config, found.checkpoint)
     plan.model, plan.task = wanted.model, canonical_name(wanted.task)
+    if task_app is None:
+        _show_as_trained(plan, config.rollout, plan.resolved["rollout"], found)
     if found.checkpoint is not None:
         plan.leaked_seeds = leaked_seeds(
             found.checkpoint,
@@ -234,6 +242,20 @@ def _plan_rl(plan: RunPlan, project: Project, config: RlConfig) -> None:
             "what is measured there says nothing about new worlds."
         )
     _train_shard(plan, "iterations")
+
+
+def _show_as_trained(plan: RunPlan, given: Section, frozen: dict[str, Any], found: Found) -> None:
+    """Where the config does not say how the game is shown: as the model was made to read it."""
+    named = "observation" in given.model_fields_set
+    if named or found.checkpoint is None or is_math(plan.task):
+        return
+    shown = observation_of(found.checkpoint)
+    if shown and shown != frozen["observation"]:
+        frozen["observation"] = shown
+        plan.warnings.append(
+            f"observation = {shown}: {found.checkpoint.model_id} was made to read that, and the "
+            "config names none."
+        )
 
 
 def _train_shard(plan: RunPlan, unit: str = "steps") -> None:
