@@ -25,11 +25,13 @@ from synthweb.middleware import CSP, PERMISSIONS
 from synthweb.routes import Receive, Route, Scope, Send, find_route, load_app
 from synthweb.static import static_app
 from synthweb.streams.hub import hub
+from synthweb.turns import Turns
 
 DJANGO_THREADS = 6  # each costs a MB: a connection with its schema and pages
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 pages = WSGIMiddleware(cast(Any, django_application), workers=DJANGO_THREADS)
+turns = Turns()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +48,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         found = find_route(scope["method"], scope["path"], accept)
         if found is None:
             if await _body_fits(scope, headers, send):
-                await pages(scope, receive, send)  # type: ignore[arg-type]
+                async with turns.turn():
+                    await pages(scope, receive, send)  # type: ignore[arg-type]
         else:
             route, params = found
             scope["path_params"] = params
@@ -126,6 +129,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             hub.open()
+            turns.open()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await hub.close()
