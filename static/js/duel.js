@@ -1,5 +1,6 @@
 // Two stored games in step: one scrubber moves both, a game that is over stays at its last picture.
 import { drawView, onSprites, readView } from "./sprites.js";
+import { fetchSteps } from "./steps.js";
 import { isTyping } from "./keys.js";
 import { drawVitals } from "./vitals.js";
 
@@ -27,10 +28,7 @@ class Duel {
 
   async load() {
     await Promise.all(this.sides.map(async (side) => {
-      const answer = await fetch(side.node.dataset.side, { headers: { Accept: "application/json" } });
-      if (!answer.ok) return;
-      const { first_view: view, steps } = await answer.json();
-      side.steps = [{ action: "", view, unlocked: [] }, ...steps];
+      side.steps = (await fetchSteps(side.node.dataset.side)) ?? [];
     }));
     this.range.max = String(this.last);
     this.root.dataset.ready = "yes";

@@ -1,6 +1,7 @@
 // A game replayed step by step beside its transcript. The step stands in the address (?step=), so
 // that a moment can be shared. While the game still plays, new steps come over the stream.
 import { drawView, onSprites, readView } from "./sprites.js";
+import { fetchSteps } from "./steps.js";
 import { isTyping } from "./keys.js";
 import { Transcript } from "./transcript.js";
 import { drawVitals } from "./vitals.js";
@@ -8,8 +9,6 @@ import { iconClass } from "./icons.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16, 32];
 const STEPS_A_SECOND = 2;
-
-/** @typedef {{turn: number, action: string, reward: number, view: string, unlocked: string[]}} Step */
 
 /** @param {HTMLElement} root */
 export function start(root) {
@@ -27,7 +26,7 @@ class Replay {
     this.part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.canvas = this.part("game");
     this.range = this.part("range");
-    /** @type {Step[]} steps[0] is the fresh world */
+    /** @type {import("./steps.js").Step[]} steps[0] is the fresh world */
     this.steps = [];
     this.at = 0;
     this.speed = 1;
@@ -57,11 +56,10 @@ class Replay {
 
   /** Fetch all steps, then stand where the address says. */
   async load() {
-    const answer = await fetch(this.root.dataset.replay, { headers: { Accept: "application/json" } });
-    if (!answer.ok) return;
-    const { first_view: first, steps } = await answer.json();
+    const steps = await fetchSteps(this.root.dataset.replay);
+    if (!steps) return;
     await sprites;
-    this.steps = [{ turn: -1, action: "", reward: 0, view: first, unlocked: [] }, ...steps];
+    this.steps = steps;
     const asked = new URLSearchParams(location.search).get("step");
     this.stretch();
     this.root.dataset.ready = "yes";
@@ -116,7 +114,7 @@ class Replay {
     if (share) this.share();
   }
 
-  /** @param {string} view */
+  /** @param {string | Uint8Array} view */
   draw(view) {
     drawView(this.canvas, view);
     drawVitals(this.part("vitals"), readView(view));

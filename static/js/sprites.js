@@ -29,15 +29,16 @@ export function onSprites(then) {
 
 /** @typedef {{tiles: Uint8Array, items: number[], daylight: number, sleeping: boolean, dead: boolean, step: number}} View */
 
-/** The parts of a view; null for bytes that are none. @param {string} base64 @returns {View | null} */
-export function readView(base64) {
-  let bytes;
+/** The parts of a view; null for bytes that are none.
+ * @param {string | Uint8Array} packed bytes, or base64 of them @returns {View | null} */
+export function readView(packed) {
+  let bytes = packed;
   try {
-    bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    if (typeof packed === "string") bytes = Uint8Array.from(atob(packed), (char) => char.charCodeAt(0));
   } catch {
     return null;
   }
-  if (bytes.length !== VIEW_BYTES || bytes[0] !== 1) return null;
+  if (bytes?.length !== VIEW_BYTES || bytes[0] !== 1) return null;
   return {
     tiles: bytes.subarray(1, 64),
     sleeping: Boolean(bytes[64] & 16),
@@ -50,9 +51,9 @@ export function readView(base64) {
 
 /** A pixel of the canvas is one of the textures; the style scales it without smoothing. Tiles are
  * copied as pixels: 64 games are 30,000 tiles a second, which drawImage takes half a core for.
- * @param {HTMLCanvasElement} canvas @param {string} base64 */
-export function drawView(canvas, base64) {
-  const view = readView(base64);
+ * @param {HTMLCanvasElement} canvas @param {string | Uint8Array} packed */
+export function drawView(canvas, packed) {
+  const view = readView(packed);
   const context = canvas.getContext("2d");
   if (!view || !context) return;
   if (canvas.width !== WIDTH || canvas.height !== HEIGHT) [canvas.width, canvas.height] = [WIDTH, HEIGHT];

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64decode
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -19,6 +22,7 @@ from apps.traces.queries import (
     list_episodes,
     live_steps,
     load_trace,
+    packed_steps,
     run_scores,
 )
 from apps.traces.services import apply_verify
@@ -116,7 +120,7 @@ def test_a_list_costs_four_queries_however_long(project, games, django_assert_nu
     with django_assert_num_queries(4):
         rows = list_episodes(project=project).items
     assert rows[1].achievements == ["collect_wood", "place_table"]
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(3):
         get_episode(project=project, episode_id=rows[0].episode.pk)
 
 
@@ -141,6 +145,17 @@ def test_steps_come_with_views_and_only_those_behind(project):
     assert [step["index"] for step in steps["steps"]] == [1, 2, 3, 4, 5, 6]
     assert steps["steps"][1]["unlocked"] == ["collect_wood"]
     assert [step["index"] for step in episode_steps(row, after=4)["steps"]] == [5, 6]
+
+
+def test_packed_steps_say_the_same_in_columns(project):
+    [row] = store_games(make_run(project), [make_trace(9)])
+    packed, plain = packed_steps(row), episode_steps(row)
+    names = [packed["names"][place] for place in packed["actions"]]
+    assert names == [step["action"] for step in plain["steps"]]
+    assert packed["turns"] == [step["turn"] for step in plain["steps"]]
+    assert packed["unlocked"] == [[2, ["collect_wood"]]]
+    views = zlib.decompress(b64decode(packed["views"]))
+    assert views[-packed["sizes"][-1] :] == b64decode(plain["steps"][-1]["view"])
 
 
 def test_a_running_episode_is_read_from_its_live_row(project):

@@ -22,6 +22,7 @@ from apps.traces.queries.payload import (
     load_trace,
     load_turn,
     load_turns,
+    packed_steps,
 )
 from apps.traces.queries.rewards import grpo_iteration, reward_bins
 from apps.traces.queries.scores import run_scores, unlocks_of
@@ -57,6 +58,7 @@ __all__ = [
     "load_turn",
     "load_turn_page",
     "load_turns",
+    "packed_steps",
     "reward_bins",
     "run_scores",
     "sampled_tokens",

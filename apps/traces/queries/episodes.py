@@ -12,7 +12,7 @@ from apps.accounts.errors import Refused, not_found
 from apps.accounts.models import Project
 from apps.runs.models import Run
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
-from apps.traces.models import Episode, EpisodeTurn, Label, Unlock
+from apps.traces.models import Episode, Label, Unlock
 
 # What a list may be sorted by; the id settles ties, so pages never repeat or skip.
 ORDERS = {
@@ -64,7 +64,6 @@ class EpisodeDetail(NamedTuple):
     achievements: list[str]
     labels: list[Label]
     unlocks: list[Unlock]
-    turns: list[EpisodeTurn]
 
 
 def list_episodes(
@@ -95,7 +94,7 @@ def list_episodes(
 
 
 def get_episode(*, project: Project, episode_id: int) -> EpisodeDetail:
-    """An episode of this project with its turns. Raises Refused(404)."""
+    """An episode of this project. Raises Refused(404)."""
     rows = Episode.objects.select_related("run", "run__config")
     episode = rows.filter(pk=episode_id, run__project=project).first()
     if episode is None:
@@ -106,7 +105,6 @@ def get_episode(*, project: Project, episode_id: int) -> EpisodeDetail:
         [unlock.name for unlock in unlocks],
         list(episode.labels.order_by("name")),
         unlocks,
-        list(episode.turns.order_by("index")),
     )
 
 

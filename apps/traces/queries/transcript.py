@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from apps.traces.models import Episode
 from apps.traces.queries.payload import load_payload
-from engine.traces.codec import TurnsPart, read_moment, read_turn_page
+from engine.traces.pieces import TurnsPart, read_moment, read_turn_page
 from engine.traces.record import Turn
 
 TURNS_A_PAGE = 50

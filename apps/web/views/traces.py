@@ -176,8 +176,9 @@ def _bounds(made: Sequence[queries.Fork]) -> list[float]:
 @page()
 def steps(request: PageRequest, trace_id: int) -> JsonResponse:
     found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
-    after = whole_of(request.GET, "after") or 0
-    return JsonResponse(queries.episode_steps(found.episode, after=after))
+    return JsonResponse(
+        queries.packed_steps(found.episode), json_dumps_params={"separators": (",", ":")}
+    )
 
 
 @require_safe

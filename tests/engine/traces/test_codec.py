@@ -10,10 +10,9 @@ import zlib
 import pytest
 
 from engine.errors import StorageError
-from engine.traces.codec import (
-    decode_trace,
-    encode_trace,
-    measure,
+from engine.traces.codec import decode_trace, encode_trace, measure
+from engine.traces.pieces import (
+    read_columns,
     read_moment,
     read_steps,
     read_summary,
@@ -118,7 +117,17 @@ def test_a_page_of_turns_is_the_one_that_holds_a_turn():
         part = read_turn_page(data, turn, 3)
         assert (part.n_turns, part.first, len(part.turns)) == (7, first, n)
         assert part.turns[0].raw_calls == trace.turns[first].raw_calls
-        assert part.turns[0].messages == []
+        assert (part.turns[0].messages, part.turns[0].prompt_ids) == ([], [])
+
+
+def test_packed_columns_say_the_same_as_the_steps():
+    trace = make_trace()
+    columns = read_columns(encode_trace(trace))
+    assert columns.actions == [step.action for step in trace.steps]
+    assert columns.unlocked == [list(step.unlocked) for step in trace.steps]
+    views = trace.first_view + b"".join(step.view for step in trace.steps)
+    assert zlib.decompress(columns.views) == views
+    assert sum(columns.sizes) == len(views)
 
 
 def test_a_repeated_prompt_is_stored_once():

@@ -1,0 +1,34 @@
+// The steps of a game, from the first picture on: of a stored one as packed columns
+// (`packed_steps` in apps/traces/queries/payload.py), of one that still plays as objects.
+
+/** @typedef {{turn: number, action: string, reward?: number, view: string | Uint8Array, unlocked: string[]}} Step */
+
+/** The fresh world, then each step; null when there is no answer.
+ * @param {string} address @returns {Promise<Step[] | null>} */
+export async function fetchSteps(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) return null;
+  const told = await answer.json();
+  if (told.sizes) return unpack(told);
+  return [{ turn: -1, action: "", reward: 0, view: told.first_view, unlocked: [] }, ...told.steps];
+}
+
+/** @param {any} columns @returns {Promise<Step[]>} */
+async function unpack({ turns, names, actions, unlocked, sizes, views }) {
+  const bytes = await inflate(views);
+  const unlocks = new Map(unlocked);
+  let at = 0;
+  return sizes.map((size, step) => ({
+    turn: step ? turns[step - 1] : -1,
+    action: step ? names[actions[step - 1]] : "",
+    view: bytes.subarray(at, (at += size)),
+    unlocked: unlocks.get(step) ?? [],
+  }));
+}
+
+/** @param {string} base64 */
+async function inflate(base64) {
+  const packed = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(plain).arrayBuffer());
+}
