@@ -17,6 +17,8 @@ from apps.runs.models import Run, RunState
 from apps.runs.paging import Page, check_limit, decode_cursor, take_page
 from engine.rollout.scores import MainScore, main_score
 
+MOST_ANCESTORS = 50
+
 
 class Score(NamedTuple):
     """One eval of a model. `main` is what it is judged by, over its scored episodes."""
@@ -136,12 +138,15 @@ def descendants_of(checkpoint: Checkpoint) -> list[Checkpoint]:
 
 def ancestors_of(checkpoint: Checkpoint) -> list[Checkpoint]:
     """What it was trained from, nearest first, down to the base."""
-    found: list[Checkpoint] = []
-    base = checkpoint.base
-    while base is not None and len(found) < 50:
-        found.append(base)
-        base = base.base
-    return found
+    of_project = Checkpoint.objects.filter(project=checkpoint.project_id)
+    bases = dict(of_project.values_list("pk", "base_id"))
+    chain: list[int] = []
+    above = checkpoint.base_id
+    while above is not None and len(chain) < MOST_ANCESTORS:
+        chain.append(above)
+        above = bases.get(above)
+    rows = Checkpoint.objects.in_bulk(chain)
+    return [rows[pk] for pk in chain]
 
 
 def _rows(project: Project) -> QuerySet[Checkpoint]:

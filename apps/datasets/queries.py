@@ -28,6 +28,7 @@ from engine.tasks import world_of
 MAX_SHOWN_SEEDS = 20
 SHOWN = 6  # games of a lineage
 GZIP_MAGIC = b"\x1f\x8b"
+READ_BYTES = 2**18
 
 
 class Leak(NamedTuple):
@@ -75,12 +76,18 @@ def list_datasets(
     return take_page(found, limit, lambda row: (row.pk,), lambda row: row)
 
 
-def get_dataset(*, project: Project, dataset_id: int) -> DatasetDetail:
+def find_dataset(*, project: Project, dataset_id: int) -> Dataset:
     """A dataset of this project. Raises Refused(404)."""
     rows = Dataset.objects.filter(project=project).select_related("run", "created_by", "parent")
     dataset = rows.filter(pk=dataset_id).first()
     if dataset is None:
         raise not_found("dataset", dataset_id)
+    return dataset
+
+
+def get_dataset(*, project: Project, dataset_id: int) -> DatasetDetail:
+    """A dataset of this project with what its page shows. Raises Refused(404)."""
+    dataset = find_dataset(project=project, dataset_id=dataset_id)
     versions = Dataset.objects.filter(project=project, name=dataset.name).order_by("-version")
     return DatasetDetail(dataset, list(versions[:100]), runs_using(dataset), leak_check(dataset))
 
@@ -105,7 +112,8 @@ def iter_lines(dataset: Dataset) -> Iterator[bytes]:
     source = _Readable(storage.open_stream(dataset.storage_key))
     try:
         packed = source.peek_start() == GZIP_MAGIC
-        with gzip.GzipFile(fileobj=source) if packed else io.BufferedReader(source) as lines:
+        raw = gzip.GzipFile(fileobj=source) if packed else source
+        with io.BufferedReader(raw, READ_BYTES) as lines:  # gzip's own readline is Python
             for line in lines:
                 yield line.rstrip(b"\n")
     except (OSError, EOFError, zlib.error) as err:

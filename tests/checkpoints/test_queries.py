@@ -9,6 +9,7 @@ import pytest
 from apps.accounts.errors import Refused
 from apps.checkpoints import queries, seeds, services
 from apps.checkpoints.card import list_downloads, model_card, open_download
+from apps.checkpoints.models import Checkpoint
 from apps.runs.models import Run
 from tests.games import make_run
 
@@ -33,6 +34,20 @@ def test_a_list_shows_scores_at_a_fixed_cost(project, checkpoint, django_assert_
         True,
         "wanted",
     )
+
+
+def test_a_long_line_of_descent_costs_no_more_than_a_short_one(
+    project, checkpoint, django_assert_num_queries
+):
+    row, line = checkpoint, []
+    for number in range(5):
+        line.insert(0, row)
+        row = Checkpoint.objects.create(
+            uid=f"ck_{number}", project=project, model_id=f"ft:{number}", kind="sft", base=row
+        )
+    row = Checkpoint.objects.get(pk=row.pk)
+    with django_assert_num_queries(2):
+        assert queries.ancestors_of(row) == line
 
 
 def test_the_card_says_how_well_it_plays_and_that_worlds_leaked(checkpoint):

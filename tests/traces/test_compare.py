@@ -36,6 +36,13 @@ def test_a_clear_difference_is_stated_with_its_interval(project):
     assert {"a", "b", "seed", "repeat"} <= pair["games"][0].keys()
 
 
+def test_eight_runs_cost_no_more_queries_than_two(project, django_assert_num_queries):
+    ids = [_run(project, [0, 1, n % 3]).pk for n in range(8)]
+    for some in (ids[:2], ids):
+        with django_assert_num_queries(3):
+            assert len(compare_runs(project=project, run_ids=some).pairs) == len(some) - 1
+
+
 def test_nothing_is_claimed_when_the_interval_holds_zero(project):
     a, b = _run(project, [0, 1, 2]), _run(project, [1, 0, 2])
     [pair] = compare_runs(project=project, run_ids=[a.pk, b.pk]).pairs

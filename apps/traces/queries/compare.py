@@ -67,11 +67,8 @@ def compare_runs(*, project: Project, run_ids: Sequence[int]) -> Comparison:
         if run_id not in found:
             raise not_found("run", run_id)
     runs = [found[run_id] for run_id in ids]
-    played = [_played(run) for run in runs]
-    pairs = [
-        _compare(runs[0], run, played[0], other)
-        for run, other in zip(runs[1:], played[1:], strict=True)
-    ]
+    played = _played(ids)
+    pairs = [_compare(runs[0], run, played[ids[0]], played[run.pk]) for run in runs[1:]]
     leaks = [
         f"Run {run.pk}: its model was trained on {len(run.leaked_seeds)} of these worlds."
         for run in runs
@@ -98,20 +95,17 @@ def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _played(run: Run) -> dict[PairKey, Played]:
-    """The run's scored episodes by world. With several policy versions the newest counts."""
-    unlocked = unlocks_of(Unlock.objects.filter(episode__run=run))
-    rows = Episode.objects.filter(run=run, broken=False).order_by("policy_version")
-    return {
-        (row.task, row.world_version, row.seed, row.repeat): Played(
-            row.pk,
-            row.n_achievements,
-            row.outcome_reward,
-            row.episode_return,
-            frozenset(unlocked.get(row.pk, ())),
-        )
-        for row in rows
-    }
+def _played(run_ids: Sequence[int]) -> dict[int, dict[PairKey, Played]]:
+    """Each run's scored episodes by world. With several policy versions the newest counts."""
+    unlocked = unlocks_of(Unlock.objects.filter(episode__run__in=run_ids))
+    rows = Episode.objects.filter(run__in=run_ids, broken=False).order_by("policy_version")
+    world = ("run_id", "task", "world_version", "seed", "repeat")
+    figures = ("pk", "n_achievements", "outcome_reward", "episode_return")
+    played: dict[int, dict[PairKey, Played]] = {run_id: {} for run_id in run_ids}
+    for run_id, *key, pk, unique, outcome, total in rows.values_list(*world, *figures):
+        game = Played(pk, unique, outcome, total, frozenset(unlocked.get(pk, ())))
+        played[run_id][tuple(key)] = game
+    return played
 
 
 def _compare(

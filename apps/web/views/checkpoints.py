@@ -62,7 +62,7 @@ def checkpoint_page(request: PageRequest, uid: str) -> HttpResponse:
         "found": found,
         "checkpoint": row,
         "task": task,
-        "ancestors": queries.ancestors_of(row)[::-1],
+        "ancestors": family.ancestors[::-1],
         "descendants": born,
         "lineage": family,
         "graph": draw_lineage(row, family, descendants=born, scores=found.scores),

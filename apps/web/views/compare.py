@@ -11,8 +11,10 @@ from apps.runs.queries import list_runs
 from apps.traces.queries import compare_runs, get_episode
 from apps.web.access import PageRequest, draw, page
 from apps.web.reading import numbers_of, whole_of
+from apps.web.templatetags.show import number
 
 AXIS_MARGIN = 1.15
+WON, LOST, TIED = ("win", "good"), ("loss", "bad"), ("tie", "faint")  # word, class
 
 
 @require_safe
@@ -48,11 +50,21 @@ def _view(pair: dict[str, Any], runs: dict[int, Any]) -> dict[str, Any]:
         "b": runs[pair["b"]],
         "rows": [item for item in rows if item[1]["rate_a"] or item[1]["rate_b"]],
         "never": [name for name, row in rows if not row["rate_a"] and not row["rate_b"]],
-        "games": games[::-1],
+        "games": [_row(game) for game in games[::-1]],
         "start": -reach,
         "end": reach,
         "verdict": verdict,
     }
+
+
+def _row(game: dict[str, Any]) -> dict[str, str]:
+    """A game as it is shown. In words: a template takes 50 µs to write a number, and here are
+    thousands."""
+    gained = game["score_b"] - game["score_a"]
+    verdict, look = WON if gained > 0 else LOST if gained < 0 else TIED
+    scores = {name: number(game[name]) for name in ("score_a", "score_b")}
+    words = {name: str(value) for name, value in game.items()}
+    return {**words, **scores, "verdict": verdict, "look": look}
 
 
 @require_safe
