@@ -92,10 +92,13 @@ class Batch:
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
         """Read the prompts of new rows and sample the first token of each."""
-        for shared, group in self._by_beginning(rows):
-            past = self.prefixes.take(shared, len(group)) if self.prefixes and shared else []
+        # All beginnings are taken before a group is read: what it teaches may push one out.
+        for past, group in [
+            (self.prefixes.take(shared, len(group)) if self.prefixes and shared else [], group)
+            for shared, group in self._by_beginning(rows)
+        ]:
             keys, mask = self._read(group, past)
-            if self.prefixes is not None and not shared:
+            if self.prefixes is not None and not past:
                 for index, row in enumerate(group):
                     self.prefixes.learn(row.adapter, row.prompt, keys, index)
             self._merge(group, keys, mask)

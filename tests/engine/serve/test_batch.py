@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from engine.serve.batch import Batch, Row, sample
-from engine.serve.prefixes import Prefixes
+from engine.serve.prefixes import MAX_KEPT, Prefixes
 from engine.serve.worker import seeded_generator
 from engine.train.card import Card, write_final
 from engine.train.model import load_model
@@ -172,6 +172,23 @@ def test_a_shared_beginning_is_read_once_and_changes_nothing() -> None:
     assert prefixes.n_hits == len(rows)
     assert prefixes.tokens_saved >= len(rows) * 64
     assert [r.completion for r in rows] == expected
+
+
+def test_a_beginning_that_another_row_pushes_out_still_serves_the_row_that_found_it() -> None:
+    words = ["tree", "cow", "water", "stone", "left", "right", "up", "do"]
+    systems = [" ".join([first, second] * 20) for first in words for second in words][
+        : MAX_KEPT + 1
+    ]
+    batch = Batch(MODEL, Prefixes())
+    for system in systems[:-1]:
+        for end in ("cow", "tree"):
+            alone(MODEL, row(f"{system} {end}", 9), batch)
+    alone(MODEL, row(f"{systems[-1]} cow", 9), batch)
+    texts = [f"{systems[-1]} tree", f"{systems[0]} up"]
+    rows = [row(text, 5) for text in texts]
+    batch.join(rows)
+    finish(batch)
+    assert [r.completion for r in rows] == [alone(MODEL, row(text, 5)) for text in texts]
 
 
 def alone(model: Any, asked: Row, batch: Batch | None = None) -> list[int]:
