@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils.timezone import now
 
 from apps.accounts.models import Project
+from apps.runs.ingest import Source
 from apps.runs.models import Need, Run, Shard
 from apps.runs.services import Claim, ShardPlan, claim_shard, create_run, queue_run
+from engine.events import EventWriter
 
 MakeRun = Callable[..., Run]
 ERROR = {"code": "task_error", "message": "The game broke.", "hint": ""}
@@ -45,3 +48,17 @@ def expire_lease(claim: Claim) -> None:
 
 def state_of(run: Run) -> str:
     return Run.objects.values_list("state", flat=True).get(pk=run.pk)
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[EventWriter]:
+    """What an attempt would write."""
+    made = EventWriter(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def source(claim, tmp_path: Path) -> Source:
+    """Where the worker reads it."""
+    return Source(claim.attempt_id, tmp_path)

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from apps.runs import storage
 from apps.runs.ingest import Source, ingest_batch, ingest_ready
 from apps.runs.ingest.batch import MAX_EVENTS
-from apps.runs.ingest.views import MAX_VIEWS
 from apps.runs.models import (
     Artifact,
     Attempt,
     Event,
-    LiveView,
     MetricPoint,
     MetricSeries,
     Need,
@@ -26,40 +20,12 @@ from apps.runs.models import (
     Shard,
 )
 from apps.runs.queries import list_events, list_points
-from apps.runs.queries.live import list_live
 from apps.runs.services import add_event, claim_shard, requeue_lost
-from apps.traces.queries import live_steps
 from engine.errors import LeaseLost
 from engine.events import EventWriter
 from tests.runs.conftest import expire_lease
 
 KEY = ["crafter", "crafter-1.8.3+d1", 7, 0, 0]
-
-
-@pytest.fixture
-def writer(tmp_path: Path):
-    made = EventWriter(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def source(claim, tmp_path: Path) -> Source:
-    return Source(claim.attempt_id, tmp_path)
-
-
-def view(first_step: int, n: int) -> dict:
-    return {
-        "key": KEY,
-        "seed": 7,
-        "model": "random",
-        "first_step": first_step,
-        "views": [f"v{first_step + i}" for i in range(n)],
-        "rewards": [0.5] * n,
-        "unlocks": [["collect_wood", first_step]],
-        "n_turns": 1,
-        "call": "do",
-    }
 
 
 def test_events_get_one_sequence_with_those_of_the_web(claim, source, writer):
@@ -178,66 +144,6 @@ def test_series_know_their_figures(claim, source, writer):
     assert (series.n_points, series.last_step, series.last_value) == (3, 3, 2.0)
     assert (series.min_value, series.max_value) == (1.0, 3.0)
     assert [point.value for point in list_points(run=Run.objects.get())] == [3.0, 1.0, 2.0]
-
-
-def test_views_become_one_live_row_and_go_with_their_episode(claim, source, writer, tmp_path):
-    writer.write("view", view(0, 2))
-    ingest_ready(source, claim)
-    writer.write("view", view(2, 3))
-    ingest_ready(source, claim)
-    row = LiveView.objects.get()
-    assert row.data["views"] == ["v0", "v1", "v2", "v3", "v4"]
-    assert row.version == 2
-    assert not Event.objects.filter(type="view").exists()
-    assert Run.objects.get().event_seq == 2  # only the changes of state
-
-
-def test_a_live_row_stays_small_and_no_view_is_lost(claim, source, writer):
-    for first in range(0, 100, 10):
-        writer.write("view", view(first, 10))
-        ingest_ready(source, claim)
-    row = LiveView.objects.get()
-    assert len(row.data["views"]) <= MAX_VIEWS
-    steps = live_steps(row.run, json.loads(row.key))
-    assert steps["n_steps"] == 99
-    assert [step["index"] for step in steps["steps"]] == list(range(1, 100))
-    [game] = list_live(project=row.run.project)
-    assert game.episode_return == 50.0
-    writer.write("view", view(0, 2))  # a new attempt
-    ingest_ready(source, claim)
-    assert live_steps(row.run, json.loads(row.key))["n_steps"] == 1
-
-
-def test_a_batch_of_pictures_alone_leaves_the_run_and_its_sequence_alone(claim, source, writer):
-    writer.log("hello")
-    ingest_ready(source, claim)
-    writer.write("view", view(0, 1))
-    writer.write("view", view(1, 2))
-    with CaptureQueriesContext(connection) as asked:
-        assert ingest_ready(source, claim) == 2
-    assert not [q for q in asked.captured_queries if 'FROM "runs_run"' in q["sql"]]
-    assert LiveView.objects.get().version == 2
-    writer.write("view", view(3, 1))
-    writer.log("again")
-    ingest_ready(source, claim)
-    assert LiveView.objects.get().data["views"] == ["v0", "v1", "v2", "v3"]
-    assert list(Event.objects.filter(type="log").values_list("seq", flat=True)) == [3, 4]
-
-
-def test_pictures_of_an_attempt_that_was_replaced_are_refused(claim, source, writer):
-    writer.write("view", view(0, 1))
-    expire_lease(claim)
-    requeue_lost()
-    with pytest.raises(LeaseLost):
-        ingest_ready(source, claim)
-    assert not LiveView.objects.exists()
-
-
-def test_views_of_a_new_attempt_start_afresh(claim, source, writer):
-    writer.write("view", view(0, 4))
-    writer.write("view", view(0, 1))
-    ingest_ready(source, claim)
-    assert LiveView.objects.get().data["views"] == ["v0"]
 
 
 def test_an_announced_file_is_stored_with_its_row(claim, source, writer, tmp_path):
