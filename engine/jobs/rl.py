@@ -29,7 +29,7 @@ from engine.traces.record import Trace
 if TYPE_CHECKING:
     from engine.train.rl_remote import RemoteGames
 
-WRITERS = 4  # forcing a file to disk takes 3-10 ms; games often end together
+WRITERS = 2  # packing long games takes a while; the others play on
 
 
 class JobReporter:

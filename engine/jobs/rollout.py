@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.config import Play, PlayConfig, load_json
 from engine.errors import ConfigError, ProviderError, TaskError
+from engine.events import FileData
 from engine.jobs.elsewhere import make_remote_player
 from engine.jobs.job import Job
 from engine.llm.budget import RetryBudget
@@ -33,6 +34,7 @@ from engine.traces.record import Trace
 
 CURVE_INTERVAL_S = 0.5
 WRITERS = 2  # packing a long episode takes some ms; the others play on
+SHORT_TURNS = 32  # packed within 1 ms: a thread would cost the others more than that
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -125,17 +127,20 @@ class PlayJob:
         return Table(task, policy, options, views, rewards, self.opening)
 
     async def store(self, trace: Trace) -> None:
-        """Write the trace in a thread, then announce the episode.
+        """Write the trace, a long one in a thread, then announce the episode.
 
         The worker keeps a copy, forced to disk; until then a power failure costs a game.
         """
         summary = trace.summary
         path = f"traces/{summary.seed}-{summary.repeat}{SUFFIX}"
-        loop = asyncio.get_running_loop()
-        file = await loop.run_in_executor(
-            self.writer,
-            lambda: self.job.write_file(path, encode_trace(trace), durable=False),
-        )
+
+        def write() -> FileData:
+            return self.job.write_file(path, encode_trace(trace), durable=False)
+
+        if len(trace.turns) <= SHORT_TURNS:
+            file = write()
+        else:
+            file = await asyncio.get_running_loop().run_in_executor(self.writer, write)
         self.views.end(trace.key)
         data: dict[str, Any] = {"summary": summary.to_json(), "payload": file}
         if trace.verified is not None:
