@@ -1,7 +1,8 @@
-"""Rules that choose turns for fine-tuning beyond what an episode achieved.
+"""Rules that choose turns for training beyond what an episode achieved.
 
-Lives here: what a turn led to, which side of a split a seed is on, what is double or too many. The
-same rules serve datasets and `export_sft`, on our traces and on files. Not here: reading any.
+Lives here: what a turn led to, what RL leaves out, which side of a split a seed is on, what is
+double or too many. The same rules serve datasets, `export_sft`, pages and the training itself, on
+our traces and on files. Not here: reading any.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal
+
+from engine.traces.record import BROKEN
 
 Split = Literal["all", "train", "validation"]
 _STEPS = 1_000_000
@@ -24,6 +27,15 @@ def led_to(unlocks: Mapping[int, list[str]], turn: int) -> str:
     """The first achievement unlocked in this turn or the next one after it; "" for none."""
     later = [index for index, names in unlocks.items() if index >= turn and names]
     return unlocks[min(later)][0] if later else ""
+
+
+def left_out(ended: str, finish_reason: str) -> str:
+    """Why RL leaves an answer out (`loss.mask_truncated`), in words; "" where it trains on it."""
+    if ended in BROKEN:
+        return "the game broke off"
+    if ended == "limit":
+        return "the game ran into a limit"
+    return "the answer was cut off" if finish_reason == "length" else ""
 
 
 def in_split(world: str, split: Split, share: float) -> bool:

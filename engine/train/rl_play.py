@@ -24,7 +24,8 @@ from engine.rollout.views import LiveViews
 from engine.serve.recorder import recording
 from engine.tasks import get_task
 from engine.tasks.base import DecisionRewards, Task
-from engine.traces.record import BROKEN, EpisodeKey, Step, Trace, Turn
+from engine.traces.curation import left_out
+from engine.traces.record import EpisodeKey, Step, Trace, Turn
 from engine.train.grpo import Sample
 from engine.train.rl_remote import RecordedPlayer, RemoteGames
 from engine.train.samplers import Sampler, SamplingPolicy
@@ -231,11 +232,9 @@ def reward_parts(plan: RlPlan, trace: Trace) -> list[Parts]:
 
 def trained_turns(plan: RlPlan, trace: Trace) -> list[bool]:
     """Which turns of a game are trained on: not the cut-off ones, none of a broken game."""
-    ended = trace.summary.ended
-    whole = ended not in BROKEN and ended != "limit"
+    ended, masks = trace.summary.ended, plan.loss.mask_truncated
     return [
-        bool(turn.completion_ids)
-        and (not plan.loss.mask_truncated or (whole and turn.finish_reason != "length"))
+        bool(turn.completion_ids) and not (masks and left_out(ended, turn.finish_reason))
         for turn in trace.turns
     ]
 

@@ -48,12 +48,19 @@ def test_an_opened_turn_shows_its_tokens(client_of, alice, project):
     trace.turns[1].prompt_ids = [1, 2, 3]
     trace.turns[1].completion_ids, trace.turns[1].pieces = [40, 41], ["<b>", "do"]
     trace.turns[1].logprobs = [log(0.25), 0.0]
+    trace.turns[2].completion_ids, trace.turns[2].finish_reason = [40], "length"
     [episode] = store_games(run, [trace])
     page = client_of(alice).get(f"/traces/{episode.pk}/turns/1/").content.decode()
     assert 'title="25%, token 40">&lt;b&gt;<small>25%</small>' in page
     assert 'title="100%, token 41">do</span>' in page
+    assert "counts the 2 sampled tokens" in page
     assert "masks the 3 of the prompt" in page
-    assert (
-        "token by token"
-        not in client_of(alice).get(f"/traces/{episode.pk}/turns/0/").content.decode()
-    )
+    cut = client_of(alice).get(f"/traces/{episode.pk}/turns/2/").content.decode()
+    assert "masks all of this turn: the answer was cut off" in cut
+    bare = client_of(alice).get(f"/traces/{episode.pk}/turns/0/").content.decode()
+    assert "token by token" not in bare
+    assert "loss mask" not in bare
+    run.kind = "eval"
+    run.save(update_fields=["kind"])
+    played = client_of(alice).get(f"/traces/{episode.pk}/turns/1/").content.decode()
+    assert "loss mask" not in played

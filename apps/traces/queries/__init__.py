@@ -27,7 +27,7 @@ from apps.traces.queries.payload import (
 from apps.traces.queries.rewards import grpo_iteration, reward_bins
 from apps.traces.queries.scores import run_scores, unlocks_of
 from apps.traces.queries.sessions import load_session, session_of
-from apps.traces.queries.tokens import sampled_tokens
+from apps.traces.queries.tokens import loss_mask, sampled_tokens
 from apps.traces.queries.transcript import load_transcript, load_turn_page
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "load_turn",
     "load_turn_page",
     "load_turns",
+    "loss_mask",
     "packed_steps",
     "reward_bins",
     "run_scores",

@@ -201,12 +201,12 @@ def turn(request: PageRequest, trace_id: int, index: int) -> HttpResponse:
     turn = queries.load_turn(found.episode, index)
     if turn is None:
         raise not_found("turn", index)
-    tokens = queries.sampled_tokens(turn)
     context = {
         "turn": turn,
         "episode": found.episode,
-        "tokens": tokens,
-        "trained": found.episode.run.kind == "rl",
+        "is_last": index + 1 >= found.episode.n_turns,
+        "tokens": queries.sampled_tokens(turn),
+        "loss": queries.loss_mask(found.episode, turn),
     }
     template = "traces/_turn.html" if request.htmx else "traces/turn.html"
     return draw(request, template, context)
