@@ -2,7 +2,8 @@
 
 Nobody has a usable alarm for reward hacking or collapse (UX research: their own proposers say so),
 so nothing here stops a run: each finding is said once, when it begins, with its evidence. They look
-at the last WINDOW iterations against the first.
+at the last WINDOW iterations against the first; those of EARLY need no comparison and look at once,
+since a short training has no first iterations to compare with.
 """
 
 from __future__ import annotations
@@ -27,20 +28,22 @@ class Diagnostics:
     def __init__(self, history: History | None = None) -> None:
         self.history: History = {name: list((history or {}).get(name, [])) for name in KEPT}
         self._said: set[Check] = set()
-        if self._length() > WINDOW:
-            self._said = {check for check in CHECKS if check(self.history)}
+        if self._length():
+            self._said = set(self._found())
 
     def look(self, values: Mapping[str, float]) -> list[str]:
         """Take in one iteration's figures; the findings that are new with it."""
         for name in KEPT:
             if name in values:
                 self.history[name].append(values[name])
-        if self._length() <= WINDOW:
-            return []
-        found = {check: words for check in CHECKS if (words := check(self.history))}
+        found = self._found()
         new = [words for check, words in found.items() if check not in self._said]
         self._said = set(found)
         return new
+
+    def _found(self) -> dict[Check, str]:
+        checks = CHECKS if self._length() > WINDOW else EARLY
+        return {check: words for check in checks if (words := check(self.history))}
 
     def _length(self) -> int:
         return len(self.history["train.reward"])
@@ -75,9 +78,22 @@ def _same_rewards(history: Mapping[str, Sequence[float]]) -> str:
     return ""
 
 
+def _nothing_learned(history: Mapping[str, Sequence[float]]) -> str:
+    if min(history["groups.dead_share"], default=0.0) < 1.0:
+        return ""
+    words = "nothing was learned so far: all games of a group were rewarded alike."
+    failed = _last(history, "calls.failed")
+    if failed > 0.5:
+        words += (
+            f" {failed:.0%} of the tool calls fail: the model does not know their form. Fine-tune "
+            "it on good games first, and show it the game as it was made to read it (observation)."
+        )
+    return words
+
+
 def _dead_groups(history: Mapping[str, Sequence[float]]) -> str:
     share = _last(history, "groups.dead_share")
-    if share > 0.5:
+    if share > 0.5 and not _nothing_learned(history):
         return f"{share:.0%} of the groups teach nothing: all their games were rewarded alike."
     return ""
 
@@ -113,7 +129,9 @@ def _large_steps(history: Mapping[str, Sequence[float]]) -> str:
     return ""
 
 
+EARLY: tuple[Check, ...] = (_nothing_learned,)
 CHECKS: tuple[Check, ...] = (
+    *EARLY,
     _longer_answers,
     _entropy_collapse,
     _same_rewards,

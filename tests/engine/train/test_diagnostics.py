@@ -53,3 +53,17 @@ def test_a_resumed_training_does_not_repeat_what_was_said() -> None:
         before.look({**HEALTHY, "train.entropy": value})
     again = Diagnostics(before.history)
     assert again.look({**HEALTHY, "train.entropy": 0.01}) == []
+
+
+def test_a_training_that_has_nothing_to_learn_from_says_so_at_once() -> None:
+    alike = {**HEALTHY, "groups.dead_share": 1.0, "calls.failed": 1.0}
+    diagnostics = Diagnostics()
+    (told,) = diagnostics.look(alike)
+    assert "nothing was learned so far" in told
+    assert "100% of the tool calls fail" in told
+    assert [words for _ in range(2 * WINDOW) for words in diagnostics.look(alike)] == []
+    assert Diagnostics(diagnostics.history).look(alike) == []
+
+
+def test_one_group_that_differs_is_something_to_learn_from() -> None:
+    assert Diagnostics().look({**HEALTHY, "groups.dead_share": 0.9}) == []
