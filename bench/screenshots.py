@@ -126,9 +126,9 @@ def _addresses(browser: Browser, arguments: argparse.Namespace) -> dict[str, str
     if trained:
         found["curves-of-runs"] = f"/curves/?runs={','.join(trained)}"
     page.goto(f"{arguments.url}/compare/")
-    runs = page.locator("#b option").evaluate_all("nodes => nodes.map(node => node.value)")
-    if len(runs) > 1:
-        found["compare-two"] = f"/compare/?runs={runs[-1]},{runs[0]}"
+    if page.locator("#b").count():
+        runs = [page.locator(side).input_value() for side in ("#b", "#a")]
+        found["compare-two"] = f"/compare/?runs={','.join(runs)}"
         first("compare-games", found["compare-two"], 'a[href^="/compare/games/"]')
     page.context.close()
     wanted = set(filter(None, arguments.only.split(",")))

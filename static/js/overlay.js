@@ -228,16 +228,15 @@ function smoothed(values, weight) {
   return values.map((value) => (mean = weight * mean + (1 - weight) * value));
 }
 
-const hash = (id) => Math.imul(Number(id), 2654435761) >>> 0;
-
-/** @param {string | number} run */
+/** Runs that are compared have near numbers: six neighbours never share a colour.
+ * @param {string | number} run */
 function colour(run) {
-  return token(`--c${hash(run) % 6}`);
+  return token(`--c${Number(run) % 6}`);
 }
 
 /** @param {string | number} run */
 function dashes(run) {
-  return DASHES[Math.floor(hash(run) / 6) % DASHES.length];
+  return DASHES[Math.floor(Number(run) / 6) % DASHES.length];
 }
 
 /** @param {HTMLElement} node @param {string} run */

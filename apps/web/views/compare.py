@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from apps.runs.queries import list_runs
+from apps.runs.queries import RunRow, list_runs
 from apps.traces.queries import compare_runs, get_episode
 from apps.web.access import PageRequest, draw, page
 from apps.web.reading import numbers_of, whole_of
@@ -24,12 +25,25 @@ def compare(request: PageRequest) -> HttpResponse:
     chosen = list(dict.fromkeys(numbers_of(request.GET, "runs")))
     evals = list_runs(project=project, kind="eval", limit=60).items
     context: dict[str, Any] = {"evals": evals, "chosen": chosen, "found": None}
+    context["side_a"], context["side_b"] = _suggested(evals, chosen)
     if len(chosen) >= 2:
         found = compare_runs(project=project, run_ids=chosen)
         runs = {run.pk: run for run in found.runs}
         context["found"] = found
         context["views"] = [_view(pair, runs) for pair in found.pairs]
     return draw(request, "compare/page.html", context)
+
+
+def _suggested(evals: Sequence[RunRow], chosen: Sequence[int]) -> tuple[int, int]:
+    """Whom the form offers as A and B: what was chosen, else the newest two of one task."""
+    by_task: dict[str, list[int]] = {}
+    for run in evals:
+        by_task.setdefault(run.task, []).append(run.id)
+    task = next((run.task for run in evals if run.id in chosen), None)
+    pairs = [by_task[task]] if task else [ids for ids in by_task.values() if len(ids) > 1]
+    offered = [*chosen, *(run_id for ids in pairs for run_id in ids), *(run.id for run in evals)]
+    first, second, *_ = (*dict.fromkeys(offered), 0, 0)
+    return first, second
 
 
 def _view(pair: dict[str, Any], runs: dict[int, Any]) -> dict[str, Any]:
