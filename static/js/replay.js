@@ -1,10 +1,11 @@
 // A game replayed step by step beside its transcript. The step stands in the address (?step=), so
 // that a moment can be shared. While the game still plays, new steps come over the stream.
 import { drawView, onSprites, readView } from "./sprites.js";
-import { fetchSteps } from "./steps.js";
+import { fetchSteps, filled } from "./steps.js";
 import { isTyping } from "./keys.js";
 import { Transcript } from "./transcript.js";
 import { drawVitals } from "./vitals.js";
+import { actionsOf, tell } from "./following.js";
 import { iconClass } from "./icons.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16, 32];
@@ -72,17 +73,20 @@ class Replay {
 
   /** Steps of a game that is still played. @param {any} detail */
   grow(detail) {
+    const atEnd = this.at >= this.last;
     if (detail.gone) {
-      location.assign(this.root.dataset.over);
+      location.assign(this.root.dataset.over + (atEnd ? "" : `&step=${this.at}`));
       return;
     }
-    const atEnd = this.at >= this.last;
+    const actions = actionsOf(detail);
+    const before = detail.first_step + detail.views.length - actions.length;
     detail.views.forEach((view, i) => {
       const index = detail.first_step + i;
       const unlocked = detail.unlocks.filter(([, step]) => step === index).map(([name]) => name);
-      this.steps[index] ??= { turn: detail.n_turns - 1, action: "", reward: detail.rewards[i] ?? 0, view, unlocked };
+      this.steps[index] ??= { turn: detail.n_turns - 1, action: actions[index - before] ?? "", view, unlocked };
     });
-    this.steps = this.steps.filter(Boolean);
+    tell(this.root, detail);
+    filled(this.steps);
     this.stretch();
     if (atEnd) this.seek(this.last, false);
   }
@@ -105,7 +109,7 @@ class Replay {
     this.draw(now.view);
     this.range.value = String(this.at);
     this.part("where").textContent = `step ${this.at} of ${this.last}`;
-    this.part("action").textContent = now.action ? now.action.replaceAll("_", " ") : "the fresh world";
+    this.part("action").textContent = this.at ? now.action.replaceAll("_", " ") : "the fresh world";
     this.part("gain").textContent = now.unlocked.length ? `unlocked ${now.unlocked.join(", ").replaceAll("_", " ")}` : "";
     this.range.setAttribute("aria-valuetext", `step ${this.at}: ${now.action || "start"}`);
     this.transcript.show(now.turn, this.at);

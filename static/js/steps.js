@@ -1,7 +1,7 @@
 // The steps of a game, from the first picture on: of a stored one as packed columns
 // (`packed_steps` in apps/traces/queries/payload.py), of one that still plays as objects.
 
-/** @typedef {{turn: number, action: string, reward?: number, view: string | Uint8Array, unlocked: string[]}} Step */
+/** @typedef {{turn: number, action: string, view: string | Uint8Array, unlocked: string[]}} Step */
 
 /** The fresh world, then each step; null when there is no answer.
  * @param {string} address @returns {Promise<Step[] | null>} */
@@ -10,7 +10,17 @@ export async function fetchSteps(address) {
   if (!answer.ok) return null;
   const told = await answer.json();
   if (told.sizes) return unpack(told);
-  return [{ turn: -1, action: "", reward: 0, view: told.first_view, unlocked: [] }, ...told.steps];
+  const first = { turn: -1, action: "", view: told.first_view ?? told.steps[0]?.view, unlocked: [] };
+  const steps = [first];
+  for (const step of told.steps) steps[step.index] = { turn: -1, action: "", ...step };
+  return filled(steps);
+}
+
+/** A step whose picture was never sent (of a very fast game, or before a branch) shows the one before.
+ * @param {Step[]} steps */
+export function filled(steps) {
+  for (let i = 1; i < steps.length; i += 1) steps[i] ??= { ...steps[i - 1], action: "", unlocked: [] };
+  return steps;
 }
 
 /** @param {any} columns @returns {Promise<Step[]>} */

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from engine.tasks import get_task
 from tests.e2e.conftest import CONFIG
 from tests.servers.instance import Instance
 from tests.servers.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+BATCH = """
+from django.db import transaction
+from apps.runs.ingest.views import merge_views
+from apps.runs.models import Run
+from engine.events import Event
+run = Run.objects.get(pk={run})
+with transaction.atomic():
+    merge_views(run.pk, run.shards.get().pk, [Event(1, 0.0, "view", {data})])
+"""
 SOON = 60_000  # ms; two busy cores
 LONG_GAME = """
 type = "rollout"
@@ -135,6 +146,34 @@ def test_far_turns_of_a_long_game_come_when_the_replay_goes_there(page: Page, in
     page.keyboard.press("ArrowRight")
     expect(now).to_have_id("turn-0")
     expect(now).to_be_in_viewport()
+
+
+def test_the_transcript_of_a_running_game_grows_with_its_steps(page: Page, instance) -> None:
+    run = instance.start_noop(n_steps=3000, step_s=0.1)
+    wait_until(lambda: instance.state_of(run) == "running", "the run has a worker", 60)
+    game = get_task("crafter").new_game(500, {})
+    views = [b64encode(game.view()).decode()]
+
+    def tell(first_step: int, call: str, views: list[str]) -> None:
+        key = ["crafter", game.world_version, 500, 0, 0]
+        data = {"key": key, "seed": 500, "model": "m", "first_step": first_step, "views": views,
+                "rewards": [0] * len(views), "unlocks": [["wake_up", 2]] if call else [],
+                "n_turns": min(1, first_step), "call": call}  # fmt: skip
+        instance.manage("shell", "--no-imports", "-c", BATCH.format(run=run, data=data))
+
+    tell(0, "", views[:1])
+    page.goto("/live/")
+    page.locator("[data-game]").click()
+    page.wait_for_selector("[data-replay][data-ready=yes]")
+    for action in ("noop", "move_left", "do"):
+        game.step(action)
+        views.append(b64encode(game.view()).decode())
+    tell(1, "noop, move_left, do", views[1:])
+    expect(page.locator(".turn.now .act.now")).to_have_text("do", timeout=SOON)
+    expect(page.locator("[data-part=unlocked]")).to_have_text("wake up")
+    page.locator(".act", has_text="move_left").click()
+    expect(page.locator("[data-part=where]")).to_have_text("step 2 of 3")
+    instance.call("POST", f"/api/v1/runs/{run}/cancel")
 
 
 def test_a_turn_shows_what_the_model_saw(page: Page, played: dict[str, int]) -> None:

@@ -38,14 +38,26 @@ def wall(request: PageRequest) -> HttpResponse:
 @require_safe
 @page()
 def game(request: PageRequest, live_id: int) -> HttpResponse:
-    """A running game; when it has ended, its trace in the list of its run."""
+    """A running game; when it has ended, its trace."""
     try:
         row = get_live(project=request.actor.project, live_id=live_id)
     except Refused:
-        run, seed = whole_of(request.GET, "run"), whole_of(request.GET, "seed")
-        there = f"/traces/?run={run}" + ("" if seed is None else f"&seed={seed}")
-        return HttpResponseRedirect("/live/" if run is None else there)
+        return HttpResponseRedirect(_ended(request))
     return draw(request, "live/game.html", {"game": row})
+
+
+def _ended(request: PageRequest) -> str:
+    """Where a game that has ended is: its trace, at the step of the address; of several, a list."""
+    run, seed = whole_of(request.GET, "run"), whole_of(request.GET, "seed")
+    if run is None:
+        return "/live/"
+    if seed is None:
+        return f"/traces/?run={run}"
+    found = list_episodes(project=request.actor.project, run=run, seed=seed, limit=2).items
+    if len(found) != 1:
+        return f"/traces/?run={run}&seed={seed}"
+    step = whole_of(request.GET, "step")
+    return f"/traces/{found[0].episode.pk}/" + ("" if step is None else f"?step={step}")
 
 
 @require_safe
