@@ -135,8 +135,9 @@ class Overlay {
 
   options(chart) {
     const axis = { stroke: () => token("--faint"), grid: { stroke: () => token("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    const series = chart.lines.flatMap(({ run }) => [
-      { stroke: colour(run), width: 1.8, dash: dashes(run), spanGaps: true, points: { show: (plot) => plot.data[0].length < 3 } },
+    const isShort = (i) => chart.lines[i]?.y.length < FEW; // hardly a line: its points are drawn too
+    const series = chart.lines.flatMap(({ run }, i) => [
+      { stroke: colour(run), width: 1.8, dash: dashes(run), spanGaps: true, points: { show: () => isShort(i), size: 5 } },
       { stroke: "transparent", spanGaps: true, points: { show: false } },
       { stroke: "transparent", spanGaps: true, points: { show: false } },
     ]);
