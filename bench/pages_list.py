@@ -41,6 +41,8 @@ PAGES = {
     "dataset": "/datasets/{dataset}/",
     "dataset, difference": "/datasets/{dataset}/diff/?from={old_dataset}",
     "dataset, new": "/datasets/new/",
+    "dataset, new, a run's games": "/datasets/new/?runs={run}",
+    "dataset, new, all games": "/datasets/new/?task=crafter",
     "checkpoints": "/checkpoints/",
     "checkpoint": "/checkpoints/{checkpoint}/",
     "checkpoints, import": "/checkpoints/import/",
@@ -77,6 +79,8 @@ LISTS = {
     "API configs": "/api/v1/configs",
     "API queue": "/api/v1/queue",
 }
+# The bare page paints at once and asks for this count of all games behind it, so it has no bound.
+BEHIND = frozenset(("dataset, new, all games",))
 # Named addresses that are no page: they only change something, send a file or another address, or
 # show a fragment while something happens that does not in the bench.
 NOT_MEASURED = frozenset((

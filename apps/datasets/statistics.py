@@ -5,14 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 from apps.datasets.records import Record
-from apps.traces.models import Episode
 
 LENGTH_BUCKET = 250  # characters
 MAX_SEEN = 100_000  # conversations remembered to find doubles: 8 MB
 MAX_KINDS = 200  # different words counted of each kind; more are summed as "other"
+
+
+class Played(Protocol):
+    """What is counted of a game: an episode's row, or less."""
+
+    @property
+    def n_achievements(self) -> int: ...
+    @property
+    def episode_return(self) -> float: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def policy(self) -> str: ...
 
 
 class Statistics:
@@ -52,7 +64,7 @@ class Statistics:
         elif len(self._seen) < MAX_SEEN:
             self._seen.add(digest)
 
-    def add_episode(self, episode: Episode, achievements: list[str], n_records: int) -> None:
+    def add_episode(self, episode: Played, achievements: list[str], n_records: int) -> None:
         """Count one game of which `n_records` were taken."""
         self.n_episodes += 1
         self._unique[episode.n_achievements] += 1

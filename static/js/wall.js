@@ -135,7 +135,7 @@ function enter(wall, games, detail) {
   const caption = span("cap", "");
   const top = span("between", "");
   top.append(span("strong", problem ? problem.split : "0 of 22", "score"), span("faint", "step 0", "step"));
-  caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted who", `seed ${detail.seed} · ${detail.model || "scripted"}`, "who"));
+  caption.append(top, span("badges", "", "badges"), span("faint call", "", "call"), span("muted who", `seed ${detail.seed} · ${ownerless(detail.model || "scripted")}`, "who"));
   tile.append(picture, caption);
   wall.prepend(tile);
   document.querySelector("[data-wall-empty]")?.setAttribute("hidden", "");
@@ -200,3 +200,7 @@ function leave(wall, games, id) {
     if (!wall.childElementCount) document.querySelector("[data-wall-empty]")?.removeAttribute("hidden");
   }, GONE_MS);
 }
+
+/** A model's id without who published it, as counts.py writes it: a tile has no room for both.
+ * @param {string} model */
+const ownerless = (model) => model.replace(/[^:/]+\//, "");

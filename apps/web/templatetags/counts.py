@@ -12,6 +12,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
+_OWNER = re.compile(r"[^:/]+/")
 _JOINT = re.compile(r"(?<=[/:_.])(?=\w)")
 
 
@@ -27,3 +28,9 @@ def joints(name: str | None) -> SafeString:
     """A long id that may go on in the next line behind `/`, `:`, `_` and `.`, not within a word."""
     parts = ((part,) for part in _JOINT.split(name or ""))
     return format_html_join(SafeString("<wbr>"), "{}", parts)
+
+
+@register.filter
+def ownerless(model: str) -> str:
+    """`ft:synthweb/crafter-small:job_1` → `ft:crafter-small:job_1`, where there is room for one."""
+    return _OWNER.sub("", model, count=1)
