@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,27 +49,44 @@ def addresses(ids: dict[str, Any]) -> dict[str, str]:
     return {name: where.format(**ids) for name, where in (PAGES | LISTS).items()}
 
 
+class Measured(NamedTuple):
+    """Of one address: milliseconds a request, those of them on a core, bytes as unpacked."""
+
+    times: list[float]
+    cores: list[float]
+    sizes: list[int]
+
+
 def measure(
     instance: Instance, cookie: dict[str, str], where: dict[str, str], n: int
-) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Milliseconds of `n` requests of each address, in turns, so that drift hits all alike; and
-    the bytes of each answer as it is unpacked."""
-    times: dict[str, list[float]] = {name: [] for name in where}
-    sizes: dict[str, int] = {}
+) -> dict[str, Measured]:
+    """`n` requests of each address, in turns, so that drift hits all alike."""
+    found = {name: Measured([], [], []) for name in where}
+    web = instance.children()["web"]
     with httpx.Client(base_url=instance.url, timeout=60) as client:
         for turn in range(n + 1):
             for name, address in where.items():
                 client.cookies.update({} if name == "login" else cookie)
-                began = time.perf_counter()
+                worked, began = core_ms(web), time.perf_counter()
                 answer = client.get(address)
-                took = (time.perf_counter() - began) * 1000
+                took, worked = (time.perf_counter() - began) * 1000, core_ms(web) - worked
                 if answer.status_code != 200:
                     raise RuntimeError(f"{address} answered {answer.status_code}")
-                sizes[name] = len(answer.content)
                 if turn:  # the first is a warm-up
-                    times[name].append(took)
+                    found[name].times.append(took)
+                    found[name].cores.append(worked)
+                    found[name].sizes.append(len(answer.content))
                 client.cookies.clear()
-    return times, sizes
+    return found
+
+
+def core_ms(pid: int) -> float:
+    """What a process has spent on a core so far, all its threads, to the nanosecond."""
+    spent_ns = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):  # it has ended meanwhile
+            spent_ns += int(thread.read_text().split()[0])
+    return spent_ns / 1e6
 
 
 def count_queries(cookie: dict[str, str], where: dict[str, str]) -> dict[str, Asked]:
@@ -153,12 +170,13 @@ def look(instance: Instance, full: bool) -> tuple[int, list[pages_report.Row]]:
 
     if connection.vendor == "postgresql":
         connection.cursor().execute("ANALYZE")  # as autovacuum does a minute after such a load
-    times, sizes = measure(instance, cookie, where, 40 if full else 20)
+    found = measure(instance, cookie, where, 30 if full else 20)
     counts = count_queries(cookie, where)
     paints = paint(instance.url, cookie, where) if full else {}
     rows = [
         pages_report.Row(
-            name, statistics.quantiles(times[name], n=20)[-1], sizes[name], *counts[name],
+            name, statistics.quantiles(found[name].times, n=20)[-1],
+            statistics.median(found[name].cores), found[name].sizes[-1], *counts[name],
             paints.get(name),
         )
         for name in where
