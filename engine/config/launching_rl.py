@@ -7,12 +7,13 @@ Without vLLM one process does both in turns. With it a server generates: one tha
 from __future__ import annotations
 
 from engine.config.launch_plan import Cluster, LaunchPlan
-from engine.config.memory import GIB, Part, Work, estimate, gpu_bytes, kv_cache
+from engine.config.memory import GIB, LARGE_MODEL, Part, Work, estimate, gpu_bytes, kv_cache
 from engine.config.model_sizes import ModelSize
 from engine.config.rl import RlConfig
 from engine.config.rl_plan import RlPlan
 from engine.config.vllm_command import OWN_SHARE, SHARED_SHARE, shown_command, why_not
 
+OUR_VOCABULARY = 4096  # words that the tokenizer of a model made here has at most
 GENERATED_TOKENS = 4096  # that one game keeps in the cache, where the training's process generates
 
 
@@ -69,12 +70,13 @@ def _share(made: LaunchPlan, config: RlConfig, there: Cluster) -> None:
 
 
 def _memory(plan: RlPlan, size: ModelSize, there: Cluster, made: LaunchPlan) -> list[Part]:
-    """Of the device that trains. On a GPU activations are computed twice (`engine/train`)."""
+    """Of the device that trains; what computes activations twice: `engine/train/policy.py`."""
     in_process = not plan.generation.url and not any("vLLM" in device for device in made.devices)
     kv = plan.concurrency * GENERATED_TOKENS if in_process else 0
     work = Work(
-        size, plan.method, plan.lora.r, "none", 1, plan.micro_batch, _turn_tokens(plan),
-        recompute=bool(there.gpus), on_cpu=not there.gpus, kv_tokens=kv,
+        size, plan.method, plan.lora.r, "none", 1, plan.micro_batch, _turn_tokens(plan, size),
+        recompute=bool(there.gpus) or size.n_params >= LARGE_MODEL, on_cpu=not there.gpus,
+        kv_tokens=kv,
     )  # fmt: skip
     parts, room = estimate(work), gpu_bytes(there.gpu_type)
     if not in_process and len(made.devices) == 1 and room:
@@ -99,7 +101,8 @@ def _judge_generator(made: LaunchPlan, plan: RlPlan, size: ModelSize, there: Clu
         )
 
 
-def _turn_tokens(plan: RlPlan) -> int:
-    """A turn's prompt, as the tasks here write them in words of a large tokenizer, and answer."""
-    prompt = 256 if plan.options.get("observation") in (None, "compact") else 1024
-    return prompt + plan.max_tokens
+def _turn_tokens(plan: RlPlan, size: ModelSize) -> int:
+    """A turn's prompt and answer. A model made here has words for the task's short prompts; another
+    reads them, with the rules and the tools, in about 820 tokens of its own."""
+    short = plan.options.get("observation") in (None, "compact") and size.vocab <= OUR_VOCABULARY
+    return (256 if short else 1024) + plan.max_tokens

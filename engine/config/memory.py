@@ -16,6 +16,7 @@ from engine.config.model_sizes import ModelSize
 
 GIB = 2**30
 CONTEXT_BYTES = GIB  # CUDA's own, kernels and fragments
+LARGE_MODEL = 50_000_000  # weights: from here on RL computes activations twice on a CPU too
 HELD = ("weights", "gradients", "optimiser")  # in memory from the first step to the last
 Sharding = Literal["none", "fsdp", "zero1", "zero2", "zero3"]
 GPU_GIB = {"H100": 80, "H200": 141, "B200": 180, "A100": 80, "A10": 24, "L4": 24, "L40": 48,

@@ -10,7 +10,7 @@ from engine.config import Machine, load_toml, resolve
 from engine.config.launch_plan import LaunchPlan, read_cluster
 from engine.config.launching import plan_launch
 from engine.config.memory import GIB, Work, estimate, gpu_bytes
-from engine.config.model_sizes import KNOWN, size_by_id, size_of_config
+from engine.config.model_sizes import KNOWN, ModelSize, size_by_id, size_of_config
 
 FFT = """
 [job]
@@ -171,3 +171,18 @@ def test_a_number_of_gpus_is_read_or_refused() -> None:
     for bad in ("", "0", "x8", "2x", "many"):
         with pytest.raises(ValueError, match="no number of GPUs"):
             read_cluster(bad)
+
+
+def test_a_large_model_from_outside_computes_activations_twice_on_a_cpu_too() -> None:
+    """A small one, made here, does not: its activations are small and its prompts short."""
+    smol = ModelSize(576, 30, 9, 3, 64, 1536, 49_152, tied=True)
+    ours = ModelSize(128, 3, 4, 4, 32, 384, 1284, tied=True)
+    text = 'type = "rl"\n[model]\nbase = "m"\n[rollout]\nobservation = "compact"\n'
+    config, parts = load_toml(text, name="t.toml").config, {}
+    for name, size in {"from outside": smol, "ours": ours}.items():
+        made = plan_launch(config, {"m": size}.get, read_cluster("cpu"))
+        assert made is not None
+        parts[name] = {part.name: part for part in made.memory}["activations"]
+    tokens = 16 * (1024 + 256)
+    assert parts["from outside"].size_bytes == tokens * 576 * (34 * 2 + 30 * 2)
+    assert parts["ours"].size_bytes == 16 * (256 + 256) * 128 * 34 * 2 * 3

@@ -13,6 +13,7 @@ from engine.errors import TrainingError
 from engine.serve.batch import Batch as Decoding
 from engine.serve.batch import Row
 from engine.serve.worker import seeded_generator
+from engine.train import policy
 from engine.train.grpo import Learner, Options, Sample, collate, policy_loss, score
 from engine.train.policy import save_memory
 from tests.engine.train.cast import tiny_model, tiny_tokenizer
@@ -148,3 +149,19 @@ def test_computing_activations_twice_changes_no_gradient() -> None:
         gradients.append([p.grad for p in model.parameters()])
     for plain, twice in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, twice)
+
+
+def test_a_large_model_keeps_no_activations_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a backward pass needs of each layer is its input, whatever is inside of the layer."""
+    kept = []
+    for large in (False, True):
+        monkeypatch.setattr(policy, "LARGE_MODEL", 0 if large else 10**9)
+        model = save_memory(tiny_model(tiny_tokenizer())).train()
+        batch = collate([Sample([5] * 90, [8, 9], [-1.0, -2.0], 1.0, "")], 0)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t
+        ):
+            score(model, batch, 1.0)
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 3
