@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,13 @@ max_turns = 2
 batch_size = 2
 group_size = 2
 learning_rate = 5e-5
+"""
+EVAL = """
+type = "eval"
+model = "{model}"
+seeds = "1..2"
+max_turns = 2
+max_tokens = 16
 """
 FOLLOW = """
 import asyncio, json, os
@@ -196,6 +204,17 @@ def job_in(printed: str) -> str:
     return re.findall(r"job_[0-9a-f]{16}", printed)[0]
 
 
+def play(live: Instance, model: str) -> dict[str, Any]:
+    """The run of a short eval of a model by TOML, played to its end; no game is broken."""
+    run = live.call("POST", "/api/v1/runs", {"toml": EVAL.format(model=model)})["id"]
+    wait_until(lambda: live.state_of(run) not in ("queued", "running"), "the eval", 120)
+    games = live.call("GET", f"/api/v1/traces?run={run}")["items"]
+    assert [(game["model"], game["broken"]) for game in games] == [(model, False)] * 2
+    ended: dict[str, Any] = live.call("GET", f"/api/v1/runs/{run}")
+    assert ended["state"] == "succeeded", ended["error"]
+    return ended
+
+
 def test_a_fine_tuning_ends_with_a_model_that_evals_accept(cli: Cli, live: Instance):
     printed = cli.train("sft", "sft.toml", "--dataset", "ds.jsonl")
     assert "Final status: succeeded" in printed, printed
@@ -216,7 +235,7 @@ def test_a_fine_tuning_ends_with_a_model_that_evals_accept(cli: Cli, live: Insta
     assert {"train.loss", "val.loss"} <= set(told["names"])
 
 
-def test_a_training_from_reward_ends_with_a_model_that_evals_accept(cli: Cli, live: Instance):
+def test_a_training_from_reward_ends_with_a_model_that_a_toml_evaluates(cli: Cli, live: Instance):
     known = credentials.read(live.home)
     cli.set_variables({name: known[name] for name in ("TASK_APP_URL", "ENVIRONMENT_API_KEY")})
     printed = cli.train("rl", "rl.toml")
@@ -228,9 +247,8 @@ def test_a_training_from_reward_ends_with_a_model_that_evals_accept(cli: Cli, li
     assert re.fullmatch(r"rl:Qwen/Qwen3-4B:job_[0-9a-f]{16}", model)
     run = live.call("GET", f"/api/v1/runs/{job['run']}")
     assert (run["kind"], run["state"], run["progress"]["done"]) == ("rl", "succeeded", 2)
-    config = {"type": "eval", "model": model, "seeds": [1], "max_steps": 5}
-    made = live.call("POST", "/api/v1/runs", {"config": config, "launch": False})
-    assert made["model"] == model
+    assert run["resolved"]["rollout"]["observation"] == "compact"  # what tests/tiny reads
+    assert play(live, model)["resolved"]["observation"] == "compact"
 
     told = json.loads(cli.script(FOLLOW.format(job=job["id"])).partition("RESULT ")[2])
     assert (told["end"]["status"], told["end"]["fine_tuned_model"]) == ("succeeded", model)
