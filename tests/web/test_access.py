@@ -75,7 +75,7 @@ def test_nobody_sees_any_page_without_logging_in(pattern: URLPattern) -> None:
         "/runs/{run}/", "/runs/{run}/_status/", "/runs/{run}/_scores/", "/runs/{run}/_episodes/",
         "/runs/{run}/_groups/",
         "/runs/{run}/points/", "/traces/{trace}/", "/traces/{trace}/steps/",
-        "/traces/{trace}/turns/", "/traces/{trace}/turns/0/", "/traces/{trace}/_verified/",
+        "/traces/{trace}/_turns/", "/traces/{trace}/turns/0/", "/traces/{trace}/_verified/",
         "/compare/?runs={run},{run2}",
     ],
 )  # fmt: skip

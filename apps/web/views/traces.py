@@ -186,10 +186,7 @@ def steps(request: PageRequest, trace_id: int) -> JsonResponse:
 def turns(request: PageRequest, trace_id: int) -> HttpResponse:
     """A page of the transcript: fetched when somebody comes near it."""
     found = queries.get_episode(project=request.actor.project, episode_id=trace_id)
-    first = whole_of(request.GET, "from") or 0
-    if not request.htmx:
-        return go(request, f"/traces/{trace_id}/?from={first}")
-    page = queries.load_turn_page(found.episode, first)
+    page = queries.load_turn_page(found.episode, whole_of(request.GET, "from") or 0)
     return draw(request, "traces/_turns.html", {"episode": found.episode, "page": page})
 
 
