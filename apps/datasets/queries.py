@@ -88,8 +88,13 @@ def find_dataset(*, project: Project, dataset_id: int) -> Dataset:
 def get_dataset(*, project: Project, dataset_id: int) -> DatasetDetail:
     """A dataset of this project with what its page shows. Raises Refused(404)."""
     dataset = find_dataset(project=project, dataset_id=dataset_id)
-    versions = Dataset.objects.filter(project=project, name=dataset.name).order_by("-version")
-    return DatasetDetail(dataset, list(versions[:100]), runs_using(dataset), leak_check(dataset))
+    return DatasetDetail(dataset, versions_of(dataset), runs_using(dataset), leak_check(dataset))
+
+
+def versions_of(dataset: Dataset) -> list[Dataset]:
+    """All of the same name, newest first."""
+    rows = Dataset.objects.filter(project=dataset.project_id, name=dataset.name)
+    return list(rows.order_by("-version")[:100])
 
 
 def runs_using(dataset: Dataset) -> list[Run]:

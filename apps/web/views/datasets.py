@@ -97,7 +97,7 @@ def diff(request: PageRequest, dataset_id: int) -> HttpResponse:
     sides = find_sides(project=project, dataset_id=dataset_id, other_id=other)
     context = {
         "diff": compare_datasets(old=sides[0], new=sides[1]),
-        "found": queries.get_dataset(project=project, dataset_id=dataset_id),
+        "versions": queries.versions_of(sides[1]),
         "sides": sides,
     }
     return draw(request, "datasets/diff.html", context)
