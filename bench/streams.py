@@ -1,7 +1,8 @@
 """200 open live pages, events written beside them, and how many pages a second still come.
 
-`python -m bench.streams [--full]`: a real instance (supervisor, broker, web, worker, ticker) in a
-temporary home; clients, writer and servers share this machine's cores. `--full` measures longer.
+`python -m bench.streams [--full] [--postgres]`: a real instance (supervisor, broker, web, worker,
+ticker) in a temporary home; clients, writer and servers share this machine's cores. `--full`
+measures longer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from bench.figures import Figures
+from tests.servers import postgres
 from tests.servers.instance import Instance
 
 N_STREAMS = 200
@@ -123,8 +125,9 @@ def main() -> int:
     full = "--full" in sys.argv
     seconds = 30.0 if full else 6.0
     figures = Figures("streams", full=full)
-    with tempfile.TemporaryDirectory() as home:
-        instance = Instance(Path(home), {})
+    kind = "Postgres" if "--postgres" in sys.argv else "SQLite"
+    with tempfile.TemporaryDirectory() as home, postgres.database(kind) as environment:
+        instance = Instance(Path(home), environment)
         instance.start()
         try:
             target = prepare(instance)

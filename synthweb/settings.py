@@ -175,6 +175,8 @@ RENEW_SECONDS = env.integer("SYNTHWEB_RENEW_SECONDS", 10, low=1, high=1200)
 RETRY_BACK_OFF_SECONDS = env.integer("SYNTHWEB_RETRY_BACK_OFF_SECONDS", 2, low=0, high=600)
 # A model server that nobody used for so long is stopped.
 SERVE_IDLE_SECONDS = env.integer("SYNTHWEB_SERVE_IDLE_SECONDS", 900, low=5, high=7 * 86400)
+# Of the six threads for pages; see synthweb/turns.py.
+PAGES_AT_ONCE = env.integer("SYNTHWEB_PAGES_AT_ONCE", 2, low=1, high=6)
 TICK_SECONDS = env.integer("SYNTHWEB_TICK_SECONDS", 3, low=1, high=60)
 
 # --- Accounts and guard rails

@@ -23,12 +23,25 @@ class Outcome:
     retryable: bool = False
 
 
-def judge(exit_code: int, result: dict[str, Any] | None, *, asked: bool, last_line: str) -> Outcome:
+def judge(
+    exit_code: int,
+    result: dict[str, Any] | None,
+    *,
+    asked: bool,
+    last_line: str,
+    n_lost: int = 0,
+) -> Outcome:
     """The outcome of an engine that ended.
 
     result: the data of its result event, None when it wrote none. asked: we told it to stop or
-    killed it. last_line: of its stderr, quoted when there is nothing better.
+    killed it. last_line: of its stderr, quoted when there is nothing better. n_lost: games that it
+    announced and whose files are not whole.
     """
+    if n_lost and result is not None and result.get("ok"):
+        message = f"{n_lost} of the games played are lost: their files are missing or torn."
+        hint = "Another attempt plays them again; look at the disk of SYNTHWEB_HOME."
+        error = {"code": "games_lost", "message": message, "hint": hint}
+        return Outcome("failed", exit_code, {}, error, retryable=True)
     if result is not None and result.get("ok"):
         return Outcome("succeeded", exit_code, result.get("values") or {})
     told = (result or {}).get("error") or {}

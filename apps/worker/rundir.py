@@ -132,4 +132,10 @@ def told_result(shard: Shard) -> dict[str, Any] | None:
     """The successful result that the previous attempt told before its worker vanished, if any."""
     rows = Attempt.objects.filter(shard=shard, outcome="lost", number=shard.token - 1)
     event = Event.objects.filter(attempt__in=rows, type="result").order_by("-seq").first()
-    return event.data if event is not None and event.data.get("ok") else None
+    told = event is not None and event.data.get("ok")
+    return event.data if event and told and not n_lost_games(event.attempt_id) else None
+
+
+def n_lost_games(attempt_id: int | None) -> int:
+    """How many games an attempt announced whose files are missing or torn."""
+    return Event.objects.filter(attempt=attempt_id, type="log", data__lost="episode").count()

@@ -32,7 +32,7 @@ from apps.worker.keeper import CANCEL, LeaseKeeper
 from apps.worker.outcome import Outcome, judge
 from apps.worker.patience import patiently
 from apps.worker.resources import Sampler
-from apps.worker.rundir import leftovers, make_directory, told_result
+from apps.worker.rundir import leftovers, make_directory, n_lost_games, told_result
 from engine.errors import EngineError, LeaseLost
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ STOP_GRACE_S = 3.0  # when the worker itself is stopping
 def pause_s(n_events: int, spent_s: float) -> float:
     """How long to leave the events alone after a batch of `n_events` that took `spent_s` of CPU.
 
-    Only behind a full batch there is more already. Behind another the engine may be in the middle
-    of a sentence: what it says in the next milliseconds belongs into one transaction. A slow
-    machine looks less often, so that pictures never take the core from those who play.
+    Behind a full batch there is more already. Behind another the engine may be in the middle of a
+    sentence: what it says in the next milliseconds belongs into one transaction. A slow machine
+    looks less often, as long as pictures stay fresh, to leave the core to those who play.
     """
     if n_events >= MAX_EVENTS:
         return 0.0
@@ -116,6 +116,7 @@ class _Attempt:
             result.data if result else None,
             asked=asked,
             last_line=tail.rpartition("\n")[2],
+            n_lost=n_lost_games(self.claim.attempt_id),
         )
         if outcome.end == "failed" and tail:
             add_event(shard.run, "log", {"level": "error", "message": tail, "source": "stderr"})

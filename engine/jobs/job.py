@@ -226,9 +226,22 @@ def _section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _announced(path: Path) -> set[EpisodeId]:
-    """Episodes that this directory has announced already, cut-off ones left out."""
-    rows = [event.data["summary"] for event, _ in read_events(path) if event.type == "episode"]
-    return {(row["seed"], row["repeat"]) for row in rows if row["ended"] != "cancelled"}
+    """Episodes that this directory has announced and holds, cut-off ones left out."""
+    rows = [event.data for event, _ in read_events(path) if event.type == "episode"]
+    return {
+        (row["summary"]["seed"], row["summary"]["repeat"])
+        for row in rows
+        if row["summary"]["ended"] != "cancelled" and _is_whole(path.parent, row["payload"])
+    }
+
+
+def _is_whole(directory: Path, file: FileData) -> bool:
+    """Whether an announced file is there and was not torn by a power failure."""
+    try:
+        content = (directory / file["path"]).read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content).hexdigest() == file["sha256"]
 
 
 def _hash(path: str, content: Content) -> tuple[str, int]:

@@ -34,7 +34,7 @@ from engine.traces.record import Trace
 
 CURVE_INTERVAL_S = 0.5
 WRITERS = 2  # packing a long episode takes some ms; the others play on
-SHORT_TURNS = 32  # packed within 1 ms: a thread would cost the others more than that
+SHORT_TURNS, SHORT_SIZE = 16, 2_000  # a thread would cost the others more than to pack that
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class PlayJob:
     async def store(self, trace: Trace) -> None:
         """Write the trace, a long one in a thread, then announce the episode.
 
-        The worker keeps a copy, forced to disk; until then a power failure costs a game.
+        It is not forced to disk: the worker's copy is, and a torn file is a game to play again.
         """
         summary = trace.summary
         path = f"traces/{summary.seed}-{summary.repeat}{SUFFIX}"
@@ -137,7 +137,7 @@ class PlayJob:
         def write() -> FileData:
             return self.job.write_file(path, encode_trace(trace), durable=False)
 
-        if len(trace.turns) <= SHORT_TURNS:
+        if _is_short(trace):
             file = write()
         else:
             file = await asyncio.get_running_loop().run_in_executor(self.writer, write)
@@ -183,6 +183,12 @@ class PlayJob:
             retryable=False,  # each call was tried again; another attempt would find all played
             hint="Mend the provider or the task app, then retry the failed episodes.",
         )
+
+
+def _is_short(trace: Trace) -> bool:
+    """Whether a trace is packed within 1 ms: few turns, and few ids and words to pack of them."""
+    size = sum(len(t.prompt_ids) + len(t.completion_ids) + len(t.content) for t in trace.turns)
+    return len(trace.turns) <= SHORT_TURNS and size <= SHORT_SIZE
 
 
 def player_options(play: Play, policy: dict[str, Any]) -> PlayerOptions:

@@ -1,7 +1,11 @@
 import asyncio
 import time
 
-from synthweb.turns import AT_ONCE, TURN_S, Turns
+from django.conf import settings
+
+from synthweb.turns import TURN_S, Turns
+
+AT_ONCE = settings.PAGES_AT_ONCE
 
 
 async def _work(turns: Turns, seconds: float, seen: list[int]) -> float:

@@ -30,6 +30,16 @@ def _as_postgres() -> dict[str, object]:
 
 
 @contextmanager
+def database(kind: str) -> Iterator[dict[str, str]]:
+    """The environment of an instance on SQLite, or on a Postgres that runs meanwhile."""
+    if kind == "SQLite":
+        yield {}
+    else:
+        with serve() as url:
+            yield {"DATABASE_URL": url}
+
+
+@contextmanager
 def serve() -> Iterator[str]:
     """Yield the DATABASE_URL of an empty database. Raises where nothing is installed."""
     tools = binaries()

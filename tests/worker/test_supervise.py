@@ -148,6 +148,25 @@ def test_an_event_of_an_odd_shape_is_the_error_of_the_run(claim, monkeypatch):
     assert "KeyError: 'done'" in run.error["message"]
 
 
+def test_a_run_whose_announced_game_is_torn_is_no_success_until_it_is_played_again(claim):
+    directory = directory_of(claim.run_id, 0, claim.token)
+    directory.mkdir(parents=True)
+    (directory / "torn.swtrace").write_bytes(b"")
+    writer = EventWriter(directory)
+    payload = {"path": "torn.swtrace", "sha256": "0" * 64, "size": 9}
+    writer.write("episode", {"summary": {}, "payload": payload})
+    writer.write("result", {"ok": True, "values": {"told": 1}})
+    writer.close()
+    expire_lease(claim)
+    requeue_lost()
+    Shard.objects.update(queued_at=now())
+    supervise(claim_shard(worker="two", need=Need.ROLLOUT), threading.Event())
+    shard = Shard.objects.get()
+    assert (shard.state, shard.result.get("told")) == (ShardState.SUCCEEDED, None)
+    logs = [e.data["message"] for e in list_events(run=shard.run) if e.type == "log"]
+    assert any("An announced episode" in told for told in logs)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

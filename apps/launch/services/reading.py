@@ -11,8 +11,7 @@ from typing import Any
 
 from apps.checkpoints.models import Checkpoint
 from apps.runs.models import Run
-
-N_RUNS = 50  # of those whose games a dataset was made of
+from apps.traces.models import Episode
 
 
 def observation_of(checkpoint: Checkpoint) -> str:
@@ -26,8 +25,11 @@ def observation_of(checkpoint: Checkpoint) -> str:
     if run.kind != "sft":
         return _shown(run.resolved)
     dataset = run.inputs.get("data", {}).get("dataset_id")
-    played = Run.objects.filter(episodes__dataset_rows__dataset_id=dataset).distinct()
-    shown = {_shown(values) for values in played.values_list("resolved", flat=True)[:N_RUNS]}
+    if dataset is None:
+        return ""
+    players = Episode.objects.filter(dataset_rows__dataset_id=dataset).values("run_id").distinct()
+    played = Run.objects.filter(pk__in=players).values_list("resolved", flat=True)
+    shown = {_shown(values) for values in played}
     return shown.pop() if len(shown) == 1 else ""
 
 

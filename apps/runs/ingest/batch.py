@@ -23,7 +23,7 @@ from apps.runs.ingest.rows import (
     keep_result,
     take_seqs,
 )
-from apps.runs.ingest.views import drop_views, merge_views
+from apps.runs.ingest.views import are_known, drop_views, merge_views
 from apps.runs.models import Attempt, Run
 from apps.runs.services.leases import Claim, guard
 from apps.runs.services.states import add_event, lock_run
@@ -109,7 +109,7 @@ def ingest_batch(
     unreadable: Sequence[Unreadable] = (),
 ) -> None:
     """Store `events`, which end at byte `offset`; those stored before are skipped."""
-    if events and not unreadable and all(event.type == "view" for event in events):
+    if not unreadable and are_known(claim.run_id, events):
         _show(source, events, offset, claim)
         return
     keys: dict[str, str] = {}
@@ -128,9 +128,10 @@ def ingest_batch(
 
 
 def _show(source: Source, views: list[Event], offset: int, claim: Claim) -> None:
-    """Take in a batch of nothing but pictures, as four of five are while games play.
+    """Take in a batch of nothing but pictures of known games, as four of five are while they play.
 
-    They have no place in the run's events: its row is neither read nor locked, the shard's is.
+    They have no place in the run's events: its row is neither read nor locked, the shard's is. A
+    game's first picture comes the long way: its new row locks the run, which goes before the shard.
     """
     with transaction.atomic():
         guard(claim)

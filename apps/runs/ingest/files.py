@@ -65,7 +65,8 @@ def _stored(directory: Path, event: Event, keys: dict[str, str]) -> Event:
         if isinstance(err, StorageError) and err.retryable:
             raise
         message = f"An announced {event.type} (event {event.seq} of its attempt) was dropped: {err}"
-        return Event(event.seq, event.at, "log", {"level": "error", "message": message})
+        data = {"level": "error", "message": message, "lost": event.type}
+        return Event(event.seq, event.at, "log", data)
     return event
 
 

@@ -35,6 +35,14 @@ class _Row:
     data: dict[str, Any]
 
 
+def are_known(run_id: int, events: list[Event]) -> bool:
+    """Whether these are views, and each of a game that has its row already."""
+    if not events or any(event.type != "view" for event in events):
+        return False
+    keys = {live_key(event.data["key"]) for event in events}
+    return LiveView.objects.filter(run=run_id, key__in=keys).count() == len(keys)
+
+
 def merge_views(run_id: int, shard_id: int, events: list[Event]) -> None:
     """Append new views to their episodes' live rows; the shard's row is locked.
 

@@ -129,6 +129,18 @@ def test_the_same_command_goes_on_in_the_same_directory(tmp_path: Path):
     assert [row["summary"]["seed"] for row in of_type(tmp_path, "episode")][2:] == [3]
 
 
+def test_a_game_whose_file_a_power_failure_tore_is_played_again(tmp_path: Path):
+    write_run(tmp_path, seeds=[1, 2], policy={"kind": "random"})
+    assert start(tmp_path).wait(60) == 0
+    first = of_type(tmp_path, "episode")
+    torn = next(row for row in first if row["summary"]["seed"] == 2)
+    (tmp_path / torn["payload"]["path"]).write_bytes(b"")
+    assert start(tmp_path).wait(60) == 0
+    again = of_type(tmp_path, "episode")[2:]
+    assert [row["summary"]["seed"] for row in again] == [2]
+    assert again[0]["summary"]["final_hash"] == torn["summary"]["final_hash"]
+
+
 def test_a_key_comes_from_the_environment_and_is_written_nowhere(tmp_path: Path):
     with OpenAIServer() as server:
         server.script("401")
