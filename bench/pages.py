@@ -210,6 +210,8 @@ def tell(figures: Figures, kind: str, n_steps: int, rows: list[pages_report.Row]
     for row in rows:
         bound = None if row.name in BEHIND else MAX_MS
         figures.add(f"{row.name}, p95", row.p95_ms, "ms", at_most=bound)
+    on_core = (row.core_ms for row in rows if row.name not in BEHIND)
+    figures.add("most on a core", max(on_core), "ms", at_most=MAX_MS)
     figures.add("largest", max(row.n_bytes for row in rows) / 1000, "kB", at_most=MAX_KB)
     figures.add("most queries", max(row.n_queries for row in rows), "")
     painted = [row.paint_ms for row in rows if row.paint_ms is not None]
