@@ -52,7 +52,8 @@ class ViewData(TypedDict):
     """New views of one running episode. `key` is engine.traces.record.EpisodeKey as a list.
 
     `first_step` is the index of the first view; each view is base64 of the task's packed view.
-    `call` is the last tool call as text, for the feed.
+    `call` is the last tool call as text, for the feed. `turns` are those since the last emission:
+    [index, call, index of the first view it made, number of views]; a failed call made none.
     """
 
     key: list[Any]
@@ -64,6 +65,7 @@ class ViewData(TypedDict):
     unlocks: list[list[Any]]
     n_turns: int
     call: str
+    turns: NotRequired[list[list[Any]]]
 
 
 class OriginData(TypedDict):

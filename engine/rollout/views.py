@@ -18,6 +18,7 @@ from engine.traces.record import EpisodeKey, Step, Turn
 
 INTERVAL_S = 0.25
 MAX_VIEWS = 40  # of one episode in one emission
+MAX_TURNS = 20
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class _Pending:
     unlocks: list[list[object]] = field(default_factory=list)
     n_turns: int = 0
     call: str = ""
+    turns: list[list[object]] = field(default_factory=list)
 
 
 class LiveViews:
@@ -53,6 +55,7 @@ class LiveViews:
     def turn(self, key: EpisodeKey, turn: Turn, steps: Sequence[Step]) -> None:
         """What one turn did; a failed call shows its reason."""
         pending = self._pending[key]
+        first = pending.next_step
         for step in steps:
             pending.unlocks.extend([name, pending.next_step] for name in step.unlocked)
             pending.views.append(step.view)
@@ -60,7 +63,8 @@ class LiveViews:
             pending.next_step += 1
         pending.n_turns = turn.index + 1
         pending.call = ", ".join(turn.actions) if not turn.error_code else f"({turn.error_code})"
-        del pending.views[:-MAX_VIEWS], pending.rewards[:-MAX_VIEWS]
+        pending.turns.append([turn.index, pending.call, first, len(steps)])
+        del pending.views[:-MAX_VIEWS], pending.rewards[:-MAX_VIEWS], pending.turns[:-MAX_TURNS]
 
     def end(self, key: EpisodeKey) -> None:
         """The episode is over; what was not sent yet stays unsent."""
@@ -75,7 +79,7 @@ class LiveViews:
     def flush(self) -> None:
         """Emit what is new in every running episode."""
         for key, pending in self._pending.items():
-            if not pending.views:
+            if not pending.views and not pending.turns:
                 continue
             data: ViewData = {
                 "key": list(key),
@@ -87,6 +91,7 @@ class LiveViews:
                 "unlocks": pending.unlocks,
                 "n_turns": pending.n_turns,
                 "call": pending.call,
+                "turns": pending.turns,
             }
             self._emit(data)
             self._pending[key] = _Pending(

@@ -1,11 +1,10 @@
 // A game replayed step by step beside its transcript. The step stands in the address (?step=), so
 // that a moment can be shared. While the game still plays, new steps come over the stream.
 import { drawView, onSprites, readView } from "./sprites.js";
-import { fetchSteps, filled } from "./steps.js";
+import { actionsOf, fetchSteps, filled, merged } from "./steps.js";
 import { isTyping } from "./keys.js";
 import { Transcript } from "./transcript.js";
 import { drawVitals } from "./vitals.js";
-import { actionsOf, tell } from "./following.js";
 import { iconClass } from "./icons.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16, 32];
@@ -33,6 +32,8 @@ class Replay {
     this.speed = 1;
     this.playing = false;
     this.following = root.dataset.playing === "yes";
+    // Only a running game needs it: a stored one must not wait for it.
+    this.teller = this.following ? import("./following.js") : null;
     this.transcript = new Transcript(root, (step) => this.seek(step));
     this.listen();
   }
@@ -60,7 +61,7 @@ class Replay {
     const steps = await fetchSteps(this.root.dataset.replay);
     if (!steps) return;
     await sprites;
-    this.steps = steps;
+    this.steps = this.following ? merged(this.steps, steps) : steps;
     const asked = new URLSearchParams(location.search).get("step");
     this.stretch();
     this.root.dataset.ready = "yes";
@@ -78,14 +79,18 @@ class Replay {
       location.assign(this.root.dataset.over + (atEnd ? "" : `&step=${this.at}`));
       return;
     }
-    const actions = actionsOf(detail);
-    const before = detail.first_step + detail.views.length - actions.length;
+    if (!detail.first_step) this.steps = []; // from the fresh world on: a new attempt plays it
+    const turns = new Map();
+    for (const [turn, call, first, n] of detail.turns) {
+      actionsOf(call).slice(0, n).forEach((action, i) => turns.set(first + i, { turn, action }));
+    }
     detail.views.forEach((view, i) => {
       const index = detail.first_step + i;
       const unlocked = detail.unlocks.filter(([, step]) => step === index).map(([name]) => name);
-      this.steps[index] ??= { turn: detail.n_turns - 1, action: actions[index - before] ?? "", view, unlocked };
+      this.steps[index] ??= { turn: -1, action: "", ...turns.get(index), view, unlocked };
     });
-    tell(this.root, detail);
+    this.teller?.then(({ tell }) => tell(this.root, detail));
+    if (!this.steps[0]) return; // the snapshot is on its way
     filled(this.steps);
     this.stretch();
     if (atEnd) this.seek(this.last, false);
@@ -111,7 +116,7 @@ class Replay {
     this.part("where").textContent = `step ${this.at} of ${this.last}`;
     this.part("action").textContent = this.at ? now.action.replaceAll("_", " ") : "the fresh world";
     this.part("gain").textContent = now.unlocked.length ? `unlocked ${now.unlocked.join(", ").replaceAll("_", " ")}` : "";
-    this.range.setAttribute("aria-valuetext", `step ${this.at}: ${now.action || "start"}`);
+    this.range.setAttribute("aria-valuetext", `step ${this.at}${now.action && `: ${now.action}`}`);
     this.transcript.show(now.turn, this.at);
     const forkStep = this.part("fork-step");
     if (forkStep && document.activeElement !== forkStep) forkStep.value = String(this.at);

@@ -16,6 +16,18 @@ export async function fetchSteps(address) {
   return filled(steps);
 }
 
+/** The actions of a call as the engine tells it; none when it failed. @param {string} call @returns {string[]} */
+export function actionsOf(call) {
+  return call && !call.startsWith("(") ? call.split(", ") : [];
+}
+
+/** What is known of the steps by now, and the snapshot for the rest: the stream may be ahead of it.
+ * @param {Step[]} known @param {Step[]} snapshot @returns {Step[]} */
+export function merged(known, snapshot) {
+  const steps = snapshot.map((step, i) => (known[i]?.turn >= 0 ? known[i] : step));
+  return filled([...steps, ...known.slice(steps.length)]);
+}
+
 /** A step whose picture was never sent (of a very fast game, or before a branch) shows the one before.
  * @param {Step[]} steps */
 export function filled(steps) {

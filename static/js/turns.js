@@ -2,6 +2,7 @@
 // come near, or when the replay goes there. Without JavaScript they are links.
 
 const NEAR = "800px";
+const AGAIN_MS = 5000; // after a failure, before the same page is asked for again
 /** Pages on their way. @type {WeakMap<HTMLElement, Promise<void>>} */
 const asked = new WeakMap();
 
@@ -27,7 +28,8 @@ function fetchTurns(page) {
   if (!page.querySelector(".far")) return undefined;
   if (!asked.has(page)) {
     const sent = window.htmx.ajax("GET", page.dataset.turns, { source: page, target: page, swap: "innerHTML" });
-    asked.set(page, sent.catch(() => undefined).finally(() => asked.delete(page)));
+    const over = () => setTimeout(() => asked.delete(page), page.querySelector(".far") ? AGAIN_MS : 0);
+    asked.set(page, sent.catch(() => undefined).finally(over));
   }
   return asked.get(page);
 }

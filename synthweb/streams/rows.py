@@ -32,6 +32,7 @@ class Live(NamedTuple):
     version: int
     next_step: int  # of the first view that has not been told
     n_unlocks: int
+    n_turns: int
 
 
 def newest_seqs(run_ids: Iterable[int]) -> dict[int, int]:
@@ -109,9 +110,19 @@ def _live_message(
         "unlocked": [name for name, _ in unlocks],  # for a page that comes in the middle
         "n_turns": data.get("n_turns", 0),
         "call": data.get("call", ""),
+        "turns": [
+            turn for turn in data.get("turns", []) if not before or turn[0] >= before.n_turns
+        ],
     }
     next_step = first_step + len(views)
-    knowledge = Live(row["run_id"], row["run__project_id"], row["version"], next_step, len(unlocks))
+    knowledge = Live(
+        row["run_id"],
+        row["run__project_id"],
+        row["version"],
+        next_step,
+        len(unlocks),
+        data.get("n_turns", 0),
+    )
     return message, knowledge
 
 

@@ -109,25 +109,29 @@ def test_the_transcript_of_a_running_game_grows_with_its_steps(page: Page, insta
     game = get_task("crafter").new_game(500, {})
     views = [b64encode(game.view()).decode()]
 
-    def tell(first_step: int, call: str, views: list[str]) -> None:
+    def tell(first_step: int, turns: list[list[object]], views: list[str]) -> None:
         key = ["crafter", game.world_version, 500, 0, 0]
+        call = turns[-1][1] if turns else ""
         data = {"key": key, "seed": 500, "model": "m", "first_step": first_step, "views": views,
-                "rewards": [0] * len(views), "unlocks": [["wake_up", 2]] if call else [],
-                "n_turns": min(1, first_step), "call": call}  # fmt: skip
+                "rewards": [0] * len(views), "unlocks": [["wake_up", 2]] if turns else [],
+                "n_turns": 3 if turns else 0, "call": call, "turns": turns}  # fmt: skip
         instance.manage("shell", "--no-imports", "-c", BATCH.format(run=run, data=data))
 
-    tell(0, "", views[:1])
+    tell(0, [], views[:1])
     page.goto("/live/")
     page.locator("[data-game]").click()
     page.wait_for_selector("[data-replay][data-ready=yes]")
     for action in ("noop", "move_left", "do"):
         game.step(action)
         views.append(b64encode(game.view()).decode())
-    tell(1, "noop, move_left, do", views[1:])
+    tell(1, [[0, "noop", 1, 1], [1, "(no_call)", 2, 0], [2, "move_left, do", 2, 2]], views[1:])
     expect(page.locator(".turn.now .act.now")).to_have_text("do", timeout=SOON)
     expect(page.locator("[data-part=unlocked]")).to_have_text("wake up")
     page.locator(".act", has_text="move_left").click()
     expect(page.locator("[data-part=where]")).to_have_text("step 2 of 3")
+    expect(page.locator(".turn.wrong")).to_have_text("Turn 1(no_call)")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".turn.now .act.now")).to_have_text("noop")
     instance.call("POST", f"/api/v1/runs/{run}/cancel")
 
 

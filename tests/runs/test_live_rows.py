@@ -15,6 +15,7 @@ from apps.runs.queries.live import list_live
 from apps.runs.services import requeue_lost
 from apps.traces.queries import live_steps
 from engine.errors import LeaseLost
+from synthweb.streams.rows import live_changes
 from tests.runs.conftest import expire_lease
 
 KEY = ["crafter", "crafter-1.8.3+d1", 7, 0, 0]
@@ -86,6 +87,22 @@ def test_pictures_of_an_attempt_that_was_replaced_are_refused(claim, source, wri
     with pytest.raises(LeaseLost):
         ingest_ready(source, claim)
     assert not LiveView.objects.exists()
+
+
+def test_every_turn_reaches_who_watches_also_those_that_failed(claim, source, writer):
+    writer.write("view", {**view(0, 1), "n_turns": 0, "turns": []})
+    ingest_ready(source, claim)
+    row = LiveView.objects.get()
+    [(_, told, _)] = live_changes([row.pk], {})
+    writer.write("view", {**view(1, 2), "turns": [[0, "do, do", 1, 2]]})
+    writer.write("view", {**view(3, 0), "n_turns": 2, "turns": [[1, "(no_call)", 3, 0]]})
+    ingest_ready(source, claim)
+    [(_, after, item)] = live_changes([row.pk], {row.pk: told})
+    assert json.loads(item.body)["turns"] == [[0, "do, do", 1, 2], [1, "(no_call)", 3, 0]]
+    writer.write("view", {**view(3, 1), "n_turns": 3, "turns": [[2, "do", 3, 1]]})
+    ingest_ready(source, claim)
+    [(_, _, item)] = live_changes([row.pk], {row.pk: after})
+    assert json.loads(item.body)["turns"] == [[2, "do", 3, 1]]
 
 
 def test_views_of_a_new_attempt_start_afresh(claim, source, writer):

@@ -18,6 +18,7 @@ from engine.events import Event
 KEPT_VIEWS = 10  # the newest stay in the live row, those of the last batch in any case
 MAX_VIEWS = 26  # of a row; with more, the older ones go to LivePast, so a batch costs a few KB
 _compact = json.JSONEncoder(separators=(",", ":")).encode
+MAX_TURNS = 20  # the newest of a row, for the transcript of whoever watches
 CARRIED = ("first_step", "views", "rewards", "unlocks", "n_turns", "call")
 
 
@@ -127,7 +128,8 @@ def _follows(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The views of a row with those that came. A batch that does not follow starts afresh."""
     if not old or not _follows(old, new):
-        return {**{key: new[key] for key in CARRIED}, "past_return": 0.0}
+        turns = new.get("turns", [])
+        return {**{key: new[key] for key in CARRIED}, "turns": turns, "past_return": 0.0}
     return {
         "first_step": old["first_step"],
         "views": old["views"] + new["views"],
@@ -135,6 +137,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         "unlocks": old["unlocks"] + new["unlocks"],
         "n_turns": new["n_turns"],
         "call": new["call"],
+        "turns": [*old.get("turns", ()), *new.get("turns", ())][-MAX_TURNS:],
         "past_return": old.get("past_return", 0.0),
     }
 

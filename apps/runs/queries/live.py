@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -30,6 +31,8 @@ class LiveRow(NamedTuple):
     run_name: str
     key: str
     seed: int
+    repeat: int
+    policy_version: int
     model: str
     step: int
     n_turns: int
@@ -87,15 +90,27 @@ def _newest_values(newest: _Newest) -> list[float]:
     return list(points.values_list("value", flat=True)[:SPARK_POINTS])[::-1]
 
 
+def _which(key: str) -> tuple[int, int]:
+    """(repeat, policy version) of an episode key; (0, 0) of one that an engine wrote wrongly."""
+    try:
+        *_, repeat, policy_version = json.loads(key)
+        return int(repeat), int(policy_version)
+    except (ValueError, TypeError):
+        return 0, 0
+
+
 def _live_row(row: LiveView) -> LiveRow:
     data: dict[str, Any] = row.data
     views = data.get("views", [])
+    repeat, policy_version = _which(row.key)
     return LiveRow(
         id=row.pk,
         run_id=row.run_id,
         run_name=row.run.name,
         key=row.key,
         seed=row.seed,
+        repeat=repeat,
+        policy_version=policy_version,
         model=row.model,
         step=int(data.get("first_step", 0)) + max(0, len(views) - 1),
         n_turns=int(data.get("n_turns", 0)),

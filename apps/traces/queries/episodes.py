@@ -93,6 +93,13 @@ def list_episodes(
     return Page(_with_words(page.items), page.next)
 
 
+def find_game(project: Project, run_id: int, game: tuple[int, int, int]) -> Episode | None:
+    """The stored episode of a run's game (seed, repeat, policy version); None until it is there."""
+    seed, repeat, version = game
+    rows = Episode.objects.filter(run=run_id, run__project=project, seed=seed, repeat=repeat)
+    return rows.filter(policy_version=version).first()
+
+
 def get_episode(*, project: Project, episode_id: int) -> EpisodeDetail:
     """An episode of this project. Raises Refused(404)."""
     rows = Episode.objects.select_related("run", "run__config")

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from apps.accounts.errors import Refused
 from apps.runs.queries import find_run
 from apps.runs.queries.live import get_live, list_live
-from apps.traces.queries import list_episodes, live_steps
+from apps.traces.queries import find_game, list_episodes, live_steps
 from apps.web.access import PageRequest, draw, page
 from apps.web.reading import text_of, whole_of
 
@@ -47,17 +47,18 @@ def game(request: PageRequest, live_id: int) -> HttpResponse:
 
 
 def _ended(request: PageRequest) -> str:
-    """Where a game that has ended is: its trace, at the step of the address; of several, a list."""
+    """Where a game that has ended is: its trace, at the step of the address; else those like it."""
     run, seed = whole_of(request.GET, "run"), whole_of(request.GET, "seed")
     if run is None:
         return "/live/"
     if seed is None:
         return f"/traces/?run={run}"
-    found = list_episodes(project=request.actor.project, run=run, seed=seed, limit=2).items
-    if len(found) != 1:
+    repeat, version = whole_of(request.GET, "repeat"), whole_of(request.GET, "version")
+    found = find_game(request.actor.project, run, (seed, repeat or 0, version or 0))
+    if found is None:
         return f"/traces/?run={run}&seed={seed}"
     step = whole_of(request.GET, "step")
-    return f"/traces/{found[0].episode.pk}/" + ("" if step is None else f"?step={step}")
+    return f"/traces/{found.pk}/" + ("" if step is None else f"?step={step}")
 
 
 @require_safe

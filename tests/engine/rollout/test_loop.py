@@ -20,7 +20,7 @@ from engine.rollout.policies import ScriptedPolicy
 from engine.rollout.recording import EpisodeSpec, PlayerOptions
 from engine.rollout.views import LiveViews
 from engine.tasks import get_task
-from engine.traces.record import Trace
+from engine.traces.record import EpisodeKey, Step, Trace, Turn
 
 TASK = get_task("crafter")
 RANDOM = ScriptedPolicy("random", TASK.scripted["random"])
@@ -169,3 +169,18 @@ def test_live_views_are_few_and_in_order(monkeypatch: pytest.MonkeyPatch):
         position += len(row["views"])
     assert mine[-1]["call"] == "noop"
     assert mine[-1]["key"][:3] == ["crafter", TASK.world_version, 1]
+
+
+def test_a_call_that_cannot_be_used_is_told_though_it_makes_no_picture():
+    sent: list[ViewData] = []
+    live, key = LiveViews(sent.append, "m"), EpisodeKey("crafter", TASK.world_version, 1, 0, 0)
+    live.begin(key, b"0", [])
+    live.turn(key, Turn(0, [], "", [], ["noop"]), [Step(0, "noop", 0.0, b"1", "", [])])
+    live.turn(key, Turn(1, [], "", [], [], error_code="no_call"), [])
+    live.flush()
+    live.turn(key, Turn(2, [], "", [], [], error_code="bad_json"), [])
+    live.flush()
+    live.flush()
+    assert [(row["first_step"], len(row["views"])) for row in sent] == [(0, 2), (2, 0)]
+    assert sent[0]["turns"] == [[0, "noop", 1, 1], [1, "(no_call)", 2, 0]]
+    assert (sent[1]["turns"], sent[1]["n_turns"]) == ([[2, "(bad_json)", 2, 0]], 3)
