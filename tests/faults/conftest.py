@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.engine.conftest import player
 from tests.faults.plant import run_plant
 from tests.runs.conftest import make_run
 from tests.servers import redis
 
-__all__ = ["make_run"]
+__all__ = ["make_run", "player"]
 
 
 @pytest.fixture

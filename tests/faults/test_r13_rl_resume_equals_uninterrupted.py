@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.engine.jobs.processes import final_weights, losses, newest, start, wait_for
-from tests.engine.train.players import make_player, rl_config, rl_directory
+from tests.engine.train.players import rl_config, rl_directory
 
 pytestmark = pytest.mark.slow
 SOAK = "20" if os.environ.get("SYNTHWEB_SOAK") else "3"
 KILLS = int(os.environ.get("SYNTHWEB_TEST_KILLS", SOAK))
-
-
-@pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_player(tmp_path_factory.mktemp("player"))
 
 
 def test_r13_killed_at_random_moments_it_ends_as_if_it_had_not_been(

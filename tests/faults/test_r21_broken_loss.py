@@ -16,15 +16,10 @@ from engine.errors import TrainingError
 from engine.train.data import Example
 from engine.train.sft import Options, Trainer, train
 from tests.engine.train.cast import Silent, tiny_model, tiny_tokenizer
-from tests.engine.train.players import make_player, make_trainer, rl_plan
+from tests.engine.train.players import make_trainer, rl_plan
 
 pytestmark = pytest.mark.slow
 NOTHING = "Nothing was learned yet: the model that it began with is as it was."
-
-
-@pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_player(tmp_path_factory.mktemp("player"))
 
 
 def poison(model: Any) -> None:

@@ -9,14 +9,9 @@ import pytest
 
 from engine.traces.codec import decode_trace
 from tests.engine.jobs.processes import events, newest, start, wait_for
-from tests.engine.train.players import make_player, rl_config, rl_directory
+from tests.engine.train.players import rl_config, rl_directory
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_player(tmp_path_factory.mktemp("player"))
 
 
 def test_it_ends_with_a_checkpoint_its_games_and_its_curves(player: Path, tmp_path: Path) -> None:

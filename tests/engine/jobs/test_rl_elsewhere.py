@@ -27,7 +27,6 @@ from engine.train.rl_remote import attach
 from tests.engine.jobs.processes import events, start
 from tests.engine.train.players import (
     logprob_distance,
-    make_player,
     make_trainer,
     plan_of,
     rl_config,
@@ -48,11 +47,6 @@ class App(NamedTuple):
 
     def inputs(self) -> dict[str, Any]:
         return {"url": self.url, "key_env": "APP_KEY"}
-
-
-@pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_player(tmp_path_factory.mktemp("player"))
 
 
 @pytest.fixture(scope="module")

@@ -21,16 +21,11 @@ from engine.lease import Cancellation
 from engine.train.samplers import VllmSampler
 from engine.train.vllm_process import LOG, Places, VllmProcess, share_gpus
 from tests.engine.jobs.processes import events, start, wait_for
-from tests.engine.train.players import make_player, make_trainer, plan_of, rl_config, rl_directory
+from tests.engine.train.players import make_trainer, plan_of, rl_config, rl_directory
 from tests.servers.vllm_process import Running, serve_vllm
 from tests.servers.vllm_server import BASE
 
 RATE = 1e-2  # so large that old weights are told from new ones
-
-
-@pytest.fixture(scope="module")
-def player(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_player(tmp_path_factory.mktemp("player"))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A model small enough for tests that already answers with calls of Crafter, and its trainings.
 
-Made once a session: a few seconds of imitating random play.
+Made once a session, whatever number of processes tests (`tests/engine/conftest.py`): a few seconds
+of imitating random play.
 """
 
 from __future__ import annotations
