@@ -11,12 +11,26 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from engine.__main__ import run
 from engine.events import read_events
+from engine.jobs.job import open_job
+from engine.lease import Cancellation
 
 
 def start(directory: Path) -> subprocess.Popen[bytes]:
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-m", "engine", str(directory)], env=env)
+
+
+def run_here(directory: Path) -> int:
+    """The exit status of `python -m engine`, which is run in this process: torch and peft are
+    loaded here already. For promises that need no process of their own."""
+    before = dict(os.environ)
+    try:
+        return run(open_job(directory, Cancellation(), console=False))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def events(directory: Path, type_: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from engine.train.chat import FOREWORD
 from engine.train.importing import check_memory
 from engine.train.model import load_model, load_tokenizer
 from tests.engine.gguf_files import write_gguf
+from tests.engine.jobs.processes import run_here
 from tests.engine.train.cast import TOOLS, lessons, turn, write_jsonl
 from tests.engine.train.foreign import WITHOUT_TOOLS, write_foreign
 from tests.servers.hub_server import COMMIT, serve_hub
@@ -43,17 +44,20 @@ def run_import(directory: Path, source: dict[str, str], **environment: str) -> d
 
 
 def run_job(directory: Path, raw: dict[str, Any], **environment: str) -> dict[str, Any]:
-    """The run's result event."""
+    """The run's result event; in a process of its own where it gets an environment of its own."""
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(raw))
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    subprocess.run([sys.executable, "-m", "engine", str(directory)], env=env, capture_output=True)
+    if environment:
+        env, command = {**os.environ, **environment}, [sys.executable, "-m", "engine"]
+        subprocess.run([*command, str(directory)], env=env, capture_output=True)
+    else:
+        run_here(directory)
     found: dict[str, Any] = [e.data for e, _ in read_events(directory / "events.jsonl")][-1]
     return found
 
 
 def test_a_folder_becomes_a_checkpoint_that_carries_tools(tmp_path, model):
-    result = run_import(tmp_path / "run", {"folder": str(model)})
+    result = run_import(tmp_path / "run", {"folder": str(model)}, OMP_NUM_THREADS="1")
     assert result["ok"], result
     assert result["values"]["architecture"] == "LlamaForCausalLM"
     assert result["values"]["left_out"] == ["modeling_tiny.py", "pytorch_model.bin"]

@@ -24,7 +24,7 @@ from engine.serve.recorder import recording
 from engine.traces.codec import decode_trace
 from engine.traces.record import Turn
 from engine.train.rl_remote import attach
-from tests.engine.jobs.processes import events, start
+from tests.engine.jobs.processes import events, run_here
 from tests.engine.train.players import (
     logprob_distance,
     make_trainer,
@@ -99,7 +99,7 @@ def test_a_run_learns_from_games_that_a_task_app_played(
     monkeypatch.setenv("APP_KEY", KEY)
     directory = rl_directory(tmp_path / "run", player, elsewhere(app.url, app.answer_port))
     give_task_app(directory, app.inputs())
-    assert start(directory).wait(timeout=180) == 0
+    assert run_here(directory) == 0
     (metric,) = events(directory, "metric")
     assert metric["values"]["train.loss"] != 0
     assert metric["values"]["train.turns"] > 10
@@ -115,7 +115,7 @@ def test_a_task_app_that_never_asks_the_model_fails_the_run_with_words(
     with TaskAppServer() as server:
         directory = rl_directory(tmp_path / "run", player, elsewhere(server.url))
         give_task_app(directory, {"url": server.url})
-        assert start(directory).wait(timeout=180) != 0
+        assert run_here(directory) != 0
     (result,) = events(directory, "result")
     assert result["error"]["code"] == "task_app_silent"
     assert "inference_url" in result["error"]["hint"]

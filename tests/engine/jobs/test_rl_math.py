@@ -19,7 +19,7 @@ from engine.train.data import encode_records
 from engine.train.model import Size, make_model
 from engine.train.sft import Options, train
 from synthweb.bootstrap import ROOT
-from tests.engine.jobs.processes import events, start
+from tests.engine.jobs.processes import events, run_here
 from tests.engine.train.cast import Silent
 from tests.engine.train.players import make_trainer, plan_of, rl_directory
 
@@ -67,7 +67,7 @@ def test_the_shipped_config_ends_with_a_checkpoint_and_the_rewards_it_names(
     solver: Path, tmp_path: Path
 ) -> None:
     directory = rl_directory(tmp_path / "run", solver, shipped())
-    assert start(directory).wait(timeout=180) == 0
+    assert run_here(directory) == 0
     (final,) = [c for c in events(directory, "checkpoint") if c["final"]]
     assert (final["kind"], final["step"]) == ("rl", 2)
     paths = [directory / e["payload"]["path"] for e in events(directory, "episode")]

@@ -20,7 +20,7 @@ from engine.errors import TrainingError
 from engine.lease import Cancellation
 from engine.train.samplers import VllmSampler
 from engine.train.vllm_process import LOG, Places, VllmProcess, share_gpus
-from tests.engine.jobs.processes import events, start, wait_for
+from tests.engine.jobs.processes import events, run_here, start, wait_for
 from tests.engine.train.players import make_trainer, plan_of, rl_config, rl_directory
 from tests.servers.vllm_process import Running, serve_vllm
 from tests.servers.vllm_server import BASE
@@ -50,7 +50,7 @@ def by_vllm(url: str, **more: Any) -> dict[str, Any]:
 
 def run(tmp_path: Path, player: Path, config: dict[str, Any]) -> tuple[int, Path]:
     directory = rl_directory(tmp_path / "run", player, config)
-    return start(directory).wait(timeout=180), directory
+    return run_here(directory), directory
 
 
 @pytest.mark.slow

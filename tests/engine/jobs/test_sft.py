@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
-from engine.events import read_events
 from engine.train.card import Card, write_final
 from engine.train.checkpoints import hash_file
+from tests.engine.jobs.processes import events, run_here, start, wait_for
 from tests.engine.train.cast import lessons, tiny_model, tiny_tokenizer, write_jsonl
 
 pytestmark = pytest.mark.slow
@@ -54,22 +52,6 @@ def prepare(
     raw = {"kind": "sft", "config": config, "inputs": inputs}
     (directory / "config.json").write_text(json.dumps(raw))
     return directory
-
-
-def start(directory: Path) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "engine", str(directory)], env=env)
-
-
-def events(directory: Path, type_: str) -> list[dict[str, Any]]:
-    return [e.data for e, _ in read_events(directory / "events.jsonl") if e.type == type_]
-
-
-def wait_for(directory: Path, type_: str, deadline_s: float = 120) -> None:
-    end = time.monotonic() + deadline_s
-    while not events(directory, type_):
-        assert time.monotonic() < end, f"no {type_} event within {deadline_s} s"
-        time.sleep(0.02)
 
 
 def test_a_checkpoint_is_published_that_others_can_load(
@@ -133,7 +115,7 @@ def test_cancelling_keeps_the_last_checkpoint(tmp_path: Path, inputs: dict[str, 
 def test_a_changed_dataset_is_refused(tmp_path: Path, inputs: dict[str, Any]) -> None:
     changed = {**inputs, "data": {**inputs["data"], "sha256": "0" * 64}}
     directory = prepare(tmp_path / "run", changed)
-    assert start(directory).wait(timeout=120) == 3
+    assert run_here(directory) == 3
     error = events(directory, "result")[-1]["error"]
     assert error["code"] == "storage_error"
     assert "the run froze" in error["message"]
@@ -144,7 +126,7 @@ def test_an_adapter_is_published_alone_and_goes_on_where_it_is_the_base(
     tmp_path: Path, inputs: dict[str, Any], kind: str
 ) -> None:
     first = prepare(tmp_path / "1", inputs, kind, max_steps=30, lora={"r": 4, "alpha": 8})
-    assert start(first).wait(timeout=180) == 0, events(first, "result")
+    assert run_here(first) == 0, events(first, "result")
     (final,) = [c for c in events(first, "checkpoint") if c["final"]]
     names = {file["path"] for file in final["files"]}
     assert (final["method"], names & {"adapter_config.json", "model.safetensors"}) == (
@@ -157,7 +139,7 @@ def test_an_adapter_is_published_alone_and_goes_on_where_it_is_the_base(
     (folder / "base").symlink_to(inputs["base"]["path"])
     again = {**inputs, "base": {"path": str(folder), "model_id": "ft:test/tiny:job_1"}}
     second = prepare(tmp_path / "2", again, kind, max_steps=5)
-    assert start(second).wait(timeout=180) == 0, events(second, "result")
+    assert run_here(second) == 0, events(second, "result")
     before, after = (events(d, "metric") for d in (first, second))
     losses = [
         rows[i]["values"]["train.loss"] for rows, i in ((before, 0), (before, -1), (after, 0))
@@ -169,12 +151,12 @@ def test_all_weights_can_be_trained_from_an_adapter_and_one_can_be_merged(
     tmp_path: Path, inputs: dict[str, Any]
 ) -> None:
     first = prepare(tmp_path / "1", inputs, "lora", max_steps=5)
-    assert start(first).wait(timeout=180) == 0
+    assert run_here(first) == 0
     folder = first / "checkpoint"
     (folder / "base").symlink_to(inputs["base"]["path"])
     again = {**inputs, "base": {"path": str(folder)}}
     second = prepare(tmp_path / "2", again, "fft", max_steps=2)
-    assert start(second).wait(timeout=180) == 0
+    assert run_here(second) == 0
     whole = load_file(second / "checkpoint" / "model.safetensors")
     command = [sys.executable, "-m", "engine.train.adapters", str(folder), str(tmp_path / "out")]
     subprocess.run(command, check=True)
