@@ -90,7 +90,8 @@ def test_r24_a_text_is_stored_and_shown_or_refused_in_words(
             assert answer.json()["error"]["message"], kind
             assert not (field.free and kind in PLAIN), f"{kind} in {name} is refused"
             continue
-        page = unescape(browser.get(field.page.format(**ids)).content.decode())
+        html = browser.get(field.page.format(**ids)).content.decode()
+        page = unescape(html.replace("<wbr>", ""))  # where a long name may break
         assert " ".join(text.split()) in " ".join(page.split()), f"{kind} in {name} is not shown"
         stored.append(kind)
     assert stored, "this field takes no text at all"

@@ -56,6 +56,7 @@ WORDS = (
     "preset", "enabled", "drop_key", "prices",
     "username", "role", "project", "priority", "traces", "episodes", "page", "query", "delete",
     "old", "new", "again", "source", "revision", "user", "verb", "target", "url",
+    "repeat", "version",
 )  # fmt: skip
 
 

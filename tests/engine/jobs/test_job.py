@@ -90,8 +90,10 @@ def test_the_wish_to_stop_reaches_everybody_once():
 
 
 def test_what_was_cut_off_is_played_again_by_the_same_directory(job: Job):
-    for seed, ended in ((1, "max_turns"), (2, "cancelled"), (3, "model_error")):
+    for seed, ended in ((1, "max_turns"), (2, "cancelled"), (3, "model_error"), (4, "died")):
         summary = {"seed": seed, "repeat": 0, "ended": ended}
-        job.events.write("episode", {"summary": summary, "payload": {}})
+        file = job.write_file(f"episodes/{seed}", b"a trace", durable=False)
+        job.events.write("episode", {"summary": summary, "payload": file})
+    (job.directory / "episodes" / "4").write_bytes(b"a tr")  # torn by a power failure
     job.events.close()
     assert open_job(job.directory, Cancellation()).finished == {(1, 0), (3, 0)}
