@@ -82,7 +82,7 @@ LISTS = {
 # The bare page paints at once and asks for this count of all games behind it, so it has no bound.
 BEHIND = frozenset(("dataset, new, all games",))
 # Named addresses that are no page: they only change something, send a file or another address, or
-# show a fragment while something happens that does not in the bench.
+# show a fragment while something happens that does not in the bench (turns: bench/replay.py).
 NOT_MEASURED = frozenset((
     "home-install", "tour-close", "start", "logout", "run-latest", "runs-export", "runs-bulk",
     "run-tokens", "run-notes", "run-act", "traces-bulk", "traces-export", "trace-first",

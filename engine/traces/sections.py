@@ -109,7 +109,10 @@ def load_list(data: bytes, name: str) -> list[Any]:
 
 def packed_section(data: bytes, wanted: str) -> bytes:
     """A section as it stands in the file, not unpacked."""
-    return next(data[at : at + size] for name, at, size, _ in read_table(data) if name == wanted)
+    for name, at, size, _ in read_table(data):
+        if name == wanted:
+            return data[at : at + size]
+    raise odd(f"it has no section {wanted}")
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:

@@ -7,9 +7,18 @@ from collections import defaultdict
 from django.urls import resolve
 
 from apps.web.urls import urlpatterns
-from bench.pages_list import NOT_MEASURED, PAGES
+from bench.pages_list import LISTS, NOT_MEASURED, PAGES
+from bench.pages_report import PAGE
 
 WORDS = {"checkpoint": "ck_000000000000", "eight": "1,2", "model": "m"}
+
+
+def test_the_page_of_figures_holds_every_address_on_both_databases() -> None:
+    for database in ("SQLite", "Postgres"):
+        part = PAGE.read_text().partition(f"bench.pages {database} begins")[2]
+        told = part.partition(f"bench.pages {database} ends")[0]
+        missing = [name for name in (*PAGES, *LISTS) if f"| {name} |" not in told]
+        assert missing == [], "run bench.pages with --full --write"
 
 
 def test_every_page_is_measured() -> None:
