@@ -32,9 +32,10 @@ _ORDER = (
 )  # fmt: skip
 
 
-def _uses(name: str) -> dict[str, int]:
-    verb, _, thing = name.partition("_")
-    return PLACE[thing].uses if verb == "place" else MAKE[thing].uses
+# What each recipe takes, by the name of its achievement.
+_USES = {f"place_{thing}": rule.uses for thing, rule in PLACE.items()} | {
+    f"make_{thing}": rule.uses for thing, rule in MAKE.items()
+}
 
 
 def _open(player: Player, names: Collection[str]) -> list[str]:
@@ -43,12 +44,12 @@ def _open(player: Player, names: Collection[str]) -> list[str]:
 
 def _needed(player: Player, names: Collection[str], item: str) -> int:
     """How much of an item the open ones among `names` use."""
-    return sum(_uses(name).get(item, 0) for name in _open(player, names))
+    return sum(_USES[name].get(item, 0) for name in _open(player, names))
 
 
 def _has(player: Player, name: str) -> bool:
     """Whether the inventory covers a recipe."""
-    return all(player.inventory[item] >= amount for item, amount in _uses(name).items())
+    return all(player.inventory[item] >= amount for item, amount in _USES[name].items())
 
 
 def useful_kinds(world: World, lengths: dict[str, int]) -> set[str]:
@@ -98,13 +99,13 @@ def possible_now(world: World, lengths: dict[str, int]) -> list[str]:
     names: list[str] = []
     ahead_free = True
     for name in _ORDER:
-        verb, _, thing = name.partition("_")
+        uses = _USES[name]
+        if any(left[item] < amount for item, amount in uses.items()):
+            continue
         again = name == "place_table" and _needs_table(player, near, lengths)
         if player.achievements[name] and not again:
             continue
-        uses = _uses(name)
-        if any(left[item] < amount for item, amount in uses.items()):
-            continue
+        verb, _, thing = name.partition("_")
         if verb == "place":
             if not (ahead_free and player.can_place(thing)):
                 continue
@@ -128,7 +129,7 @@ def _needs_table(player: Player, near: set[int], lengths: dict[str, int]) -> boo
     for item, amount in PLACE["table"].uses.items():
         left[item] -= amount
     tools = _open(player, (*_STAGES[0][1:], *_STAGES[1]))
-    return any(all(left[item] >= n for item, n in _uses(name).items()) for name in tools)
+    return any(all(left[item] >= n for item, n in _USES[name].items()) for name in tools)
 
 
 def _should_sleep(player: Player, lengths: dict[str, int]) -> bool:

@@ -30,6 +30,7 @@ FAR = 9  # presses; what is farther is not told
 STRAIGHT_ON = 4  # unseen tiles
 LOOK_AHEAD = 5  # presses; how far a walk to unseen land looks
 MOVES = (("left", -WIDTH), ("right", WIDTH), ("up", -1), ("down", 1))
+_PRESS = {offset: name for name, offset in MOVES}
 _WALKABLE = bytes(1 if tile in WALKABLE else 0 for tile in range(256))
 NAMES = {1: "player", 2: "cow", 3: "zombie", 4: "skeleton", 5: "arrow", 6: "plant"}  # by kind
 _THINGS = ("cow", "zombie", "skeleton", "plant", "sapling", "arrow")
@@ -116,7 +117,7 @@ def find_routes(world: World, memory: Memory) -> Sight:
 class _Search:
     """Breadth first from `home`: `rings[n]` are the tiles n presses away.
 
-    `came` tells from where and by which press a tile was reached, `ends` for each kind of thing
+    `came` tells from where a tile was reached, `ends` for each kind of thing
     the tile before the nearest one and the press that turns to it. Tiles reached are marked in a
     copy of the seen tiles, things too (_THING + index of their kind): one look-up decides a tile.
     """
@@ -127,7 +128,7 @@ class _Search:
         for tile, kind in things.items():
             self.grid[tile] = _THING + _THINGS.index(kind)
         self.grid[home] = _REACHED
-        self.came: dict[int, tuple[int, str]] = {home: (home, "")}
+        self.came: dict[int, int] = {home: home}
         self.ends: dict[str, tuple[int, str]] = {}
         self.rings: list[list[int]] = [[home]]
         while self.rings[-1] and len(self.rings) <= FAR:
@@ -142,11 +143,10 @@ class _Search:
     def walk(self, tile: int) -> list[str]:
         """The presses from home to a tile reached."""
         presses: list[str] = []
-        while True:
-            tile, name = self.came[tile]
-            if not name:
-                return presses[::-1]
-            presses.append(name)
+        while (before := self.came[tile]) != tile:
+            presses.append(_PRESS[tile - before])
+            tile = before
+        return presses[::-1]
 
     def _next_ring(self) -> list[int]:
         came, grid, ends = self.came, self.grid, self.ends
@@ -157,10 +157,10 @@ class _Search:
                 value = grid[beside]
                 if _WALKABLE[value]:
                     grid[beside] = _REACHED
-                    came[beside] = (tile, name)
+                    came[beside] = tile
                     ring.append(beside)
-                elif _KIND_OF[value] and _KIND_OF[value] not in ends:
-                    ends[_KIND_OF[value]] = (tile, name)
+                elif value != _REACHED and (kind := _KIND_OF[value]) and kind not in ends:
+                    ends[kind] = (tile, name)
         return ring
 
 

@@ -133,9 +133,11 @@ def _grid(world: World) -> str:
     left, top = player.x - HALF_X, player.y - HALF_Y
     columns = range(left, left + VIEW_WIDTH)
     if left >= 0 and left + VIEW_WIDTH <= SIZE and top >= 0 and top + VIEW_HEIGHT <= SIZE:
+        starts = range(left * SIZE + top, left * SIZE + top + VIEW_HEIGHT)  # of a row's tiles
+        size = VIEW_WIDTH * SIZE
         rows = [
-            [_MATERIAL[materials[x * SIZE + y]] for x in columns]
-            for y in range(top, top + VIEW_HEIGHT)
+            list(map(_MATERIAL.__getitem__, materials[start : start + size : SIZE]))
+            for start in starts
         ]
     else:
         rows = [[tile_name(world, x, y) for x in columns] for y in range(top, top + VIEW_HEIGHT)]
