@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from tests.servers.instance import Instance
+from tests.servers.instance import TWO_STAGES, Instance
 from tests.servers.waiting import wait_until
 
 N_PLAYED = 20
@@ -24,17 +24,6 @@ PLAYED = (
     'type = "rollout"\nname = "played"\nprovider = "builtin"\nmodel = "random"\n'
     f'seeds = "0..{N_PLAYED - 1}"\nmax_steps = 100\nmax_turns = 100\n'
 )
-STAGES = """
-type = "pipeline"
-name = "two"
-[stages.first]
-config = {type = "eval", provider = "builtin", model = "random", seeds = "0..3", max_turns = 5}
-[stages.second]
-after = ["first"]
-config = {type = "eval", provider = "builtin", model = "guide", seeds = "0..3", max_turns = 5}
-[table]
-rows = ["first", "second"]
-"""
 MODEL = "ft:synthweb/crafter-small:job_{:016x}"
 
 
@@ -60,7 +49,7 @@ def play(instance: Instance) -> tuple[int, int]:
     config = instance.call("POST", "/api/v1/configs", {"toml": PLAYED, "name": "played"})
     body = {"config_id": config["id"], "launch": True}
     run_id: int = instance.call("POST", "/api/v1/runs", body)["id"]
-    pipeline: int = instance.call("POST", "/api/v1/runs", {"toml": STAGES})["pipeline"]
+    pipeline: int = instance.call("POST", "/api/v1/runs", {"toml": TWO_STAGES})["pipeline"]
 
     def are_over() -> bool:
         runs = instance.call("GET", "/api/v1/runs")["items"]

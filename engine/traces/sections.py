@@ -75,17 +75,16 @@ def read_table(data: bytes) -> list[tuple[str, int, int, int]]:
 
 
 def read_section(data: bytes, wanted: str) -> bytes:
-    for name, offset, packed, plain in read_table(data):
-        if name == wanted:
-            unpacker = zlib.decompressobj()
-            try:
-                content = unpacker.decompress(data[offset : offset + packed], plain + 1)
-            except zlib.error as err:
-                raise odd(f"its section {wanted} is damaged ({err})") from err
-            if len(content) != plain or not unpacker.eof:
-                raise odd(f"its section {wanted} is not {plain} bytes long")
-            return content
-    raise odd(f"it has no section {wanted}")
+    """The plain content of a section, checked against its size in the table."""
+    packed, plain = _find(data, wanted)
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(packed, plain + 1)
+    except zlib.error as err:
+        raise odd(f"its section {wanted} is damaged ({err})") from err
+    if len(content) != plain or not unpacker.eof:
+        raise odd(f"its section {wanted} is not {plain} bytes long")
+    return content
 
 
 def _load(data: bytes, name: str) -> Any:
@@ -109,9 +108,14 @@ def load_list(data: bytes, name: str) -> list[Any]:
 
 def packed_section(data: bytes, wanted: str) -> bytes:
     """A section as it stands in the file, not unpacked."""
-    for name, at, size, _ in read_table(data):
+    return _find(data, wanted)[0]
+
+
+def _find(data: bytes, wanted: str) -> tuple[bytes, int]:
+    """(a section as it stands in the file, its plain size)."""
+    for name, at, packed, plain in read_table(data):
         if name == wanted:
-            return data[at : at + size]
+            return data[at : at + packed], plain
     raise odd(f"it has no section {wanted}")
 
 

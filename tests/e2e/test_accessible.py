@@ -10,7 +10,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.servers.instance import Instance
+from tests.servers.instance import TWO_STAGES, Instance
 from tests.servers.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -61,17 +61,6 @@ for row in (base, made):
     CheckpointFile.objects.create(
         checkpoint=row, path="config.json", sha256="0" * 64, size=1, storage_key="x")
 print(train.pk)
-"""
-TWO_STAGES = """
-type = "pipeline"
-name = "two"
-[stages.first]
-config = {type = "eval", provider = "builtin", model = "random", seeds = "0..2", max_turns = 5}
-[stages.second]
-after = ["first"]
-config = {type = "eval", provider = "builtin", model = "guide", seeds = "0..2", max_turns = 5}
-[table]
-rows = ["first", "second"]
 """
 
 

@@ -40,6 +40,20 @@ def free_port() -> int:
             return port
 
 
+# A pipeline of two small evaluations.
+TWO_STAGES = """
+type = "pipeline"
+name = "two"
+[stages.first]
+config = {type = "eval", provider = "builtin", model = "random", seeds = "0..2", max_turns = 5}
+[stages.second]
+after = ["first"]
+config = {type = "eval", provider = "builtin", model = "guide", seeds = "0..2", max_turns = 5}
+[table]
+rows = ["first", "second"]
+"""
+
+
 class Instance:
     """`url user password api_key home`; `call()` asks the API, `manage()` runs a command."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from apps.accounts.models import Project
 from apps.runs import storage
+from apps.runs.ingest.views import live_key
 from apps.runs.models import LiveView, Run
 from apps.traces.models import Episode
 from engine.errors import StorageError
@@ -113,7 +113,7 @@ def live_steps(run: Run, key: Sequence[Any], *, after: int = 0) -> dict[str, Any
 
     `key`: the episode's key, as a list. None when it neither plays nor is stored.
     """
-    row = LiveView.objects.filter(run=run, key=json.dumps(list(key), separators=(",", ":"))).first()
+    row = LiveView.objects.filter(run=run, key=live_key(list(key))).first()
     if row is None:
         stored = Episode.objects.filter(run=run, **EpisodeKey(*key)._asdict()).first()
         return episode_steps(stored, after=after) if stored else None
